@@ -1,0 +1,1 @@
+//! Tests of the `ottla` binary with real processes, sockets, files and clients.
