@@ -1,1 +1,35 @@
-//! Tests of the `ottla` binary with real processes, sockets, files and clients.
+//! The harness of Ottla's tests with real processes, sockets, files and clients.
+//!
+//! A test starts a [`broker::Broker`] on a fresh data directory and a free loopback port, drives it with Kafka's own clients
+//! ([`clients`], [`toolbox`]) or with hand-made frames ([`raw`]), and stops it; a WARN or ERROR line nobody announced fails
+//! the test. The same tests run against Apache Kafka 4.3 with `OTTLA_IT_BROKER=kafka`, which is how we know that a test asks
+//! for Kafka's behaviour and not for our idea of it.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`project`] | where the workspace, the target directory and the data of this package are |
+//! | [`tools`] | foreign programs under `target/tools`: present, or a loud skip (a failure when `CI` is set) |
+//! | [`broker`] | one broker process: start, ready, log, memory, CPU, signals |
+//! | [`kafka`] | how Apache Kafka is started as a peer |
+//! | [`raw`] | hand-made request frames over a socket |
+//! | [`batch`] | hand-made record batches, right and wrong ones |
+//! | [`clients`] | kcat and the Python clients |
+//! | [`toolbox`] | Kafka's command-line tools, many in one JVM |
+//! | [`wait`] | waiting on a condition with a deadline |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a harness: a surprise is a failed test, and the panic says where"
+)]
+
+pub mod batch;
+pub mod broker;
+pub mod clients;
+pub mod kafka;
+pub mod project;
+pub mod raw;
+pub mod toolbox;
+pub mod tools;
+pub mod wait;

@@ -1,8 +1,10 @@
 //! Ottla's one entry for tests, schemas, fuzzing, interop and benchmarks: `cargo xtask --help`.
 
-use std::process::Command as Process;
+mod kafka_jars;
+mod process;
+mod test;
+mod tools;
 
-use anyhow::ensure;
 use clap::Parser;
 
 #[derive(Parser)]
@@ -10,14 +12,16 @@ use clap::Parser;
 enum Command {
     /// Formats every crate.
     Fmt,
+    /// Checks format and lints, then runs every test of the workspace; what the README and CI call.
+    Test,
+    /// Installs the foreign clients and tools the tests use into target/tools.
+    Tools,
 }
 
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
-        Command::Fmt => {
-            let status = Process::new("cargo").args(["fmt", "--all"]).status()?;
-            ensure!(status.success(), "cargo fmt failed");
-            Ok(())
-        }
+        Command::Fmt => process::run(it::project::cargo().args(["fmt", "--all"])),
+        Command::Test => test::run(),
+        Command::Tools => tools::install(),
     }
 }

@@ -1,0 +1,323 @@
+//! One broker process: start on a fresh directory, wait until it answers, watch its log, memory and CPU, end it.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::project::{self, Profile};
+use crate::{kafka, raw, wait};
+
+/// Kafka's JVM on a busy machine with two cores sets this bound; `ottla` is ready in a tenth of a second.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const EXIT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Which broker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The binary of this workspace.
+    Ottla,
+    /// Apache Kafka, one combined broker and controller, as the peer.
+    Kafka,
+}
+
+impl Kind {
+    /// What `OTTLA_IT_BROKER` asks for; `ottla` when unset.
+    pub fn under_test() -> Kind {
+        match std::env::var("OTTLA_IT_BROKER").as_deref() {
+            Ok("kafka") => Kind::Kafka,
+            Ok("ottla") | Err(_) => Kind::Ottla,
+            Ok(other) => panic!("OTTLA_IT_BROKER is `kafka` or `ottla`, not `{other}`"),
+        }
+    }
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Which broker.
+    pub kind: Kind,
+    /// How `ottla` is compiled.
+    pub profile: Profile,
+    /// Settings by their `server.properties` names; those under `ottla.` are left out for Kafka.
+    pub settings: Vec<(String, String)>,
+    /// A data directory that outlives the broker; a fresh temporary one when `None`.
+    pub data_dir: Option<PathBuf>,
+    /// The heap of Kafka's JVM, as `-Xmx` writes it.
+    pub kafka_heap: &'static str,
+}
+
+impl Spec {
+    /// The broker under test with its defaults, compiled for development.
+    pub fn under_test() -> Self {
+        Self {
+            kind: Kind::under_test(),
+            profile: Profile::Dev,
+            settings: Vec::new(),
+            data_dir: None,
+            kafka_heap: "512m",
+        }
+    }
+
+    /// Sets one configuration value.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Uses a directory of the caller's.
+    #[must_use]
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(dir.into());
+        self
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(self) -> Broker {
+        Broker::launch(self).unwrap_or_else(|error| panic!("starting a broker: {error:#}"))
+    }
+}
+
+/// A running broker; dropping it kills the process and then fails the test over WARN or ERROR lines nobody announced.
+pub struct Broker {
+    spec: Spec,
+    child: Child,
+    port: u16,
+    scratch: TempDir,
+    data_dir: PathBuf,
+    ready_after: Duration,
+    expected: Vec<String>,
+}
+
+impl Broker {
+    /// The broker under test with its defaults.
+    pub fn start() -> Self {
+        Spec::under_test().start()
+    }
+
+    fn launch(spec: Spec) -> anyhow::Result<Self> {
+        let parent = project::target().join("it");
+        std::fs::create_dir_all(&parent)?;
+        let scratch = tempfile::Builder::new().prefix("broker-").tempdir_in(parent)?;
+        let data_dir = spec.data_dir.clone().unwrap_or_else(|| scratch.path().join("data"));
+        let port = free_port();
+        if spec.kind == Kind::Kafka {
+            kafka::format(&spec, scratch.path(), &data_dir, port)?;
+        }
+        let begin = Instant::now();
+        let child = spawn(&spec, scratch.path(), &data_dir, port)?;
+        let mut broker =
+            Self { spec, child, port, scratch, data_dir, ready_after: Duration::ZERO, expected: Vec::new() };
+        broker.wait_ready(begin)?;
+        Ok(broker)
+    }
+
+    fn wait_ready(&mut self, begin: Instant) -> anyhow::Result<()> {
+        loop {
+            if let Ok(mut connection) = raw::Connection::open(&self.address())
+                && connection.api_versions().is_ok()
+            {
+                self.ready_after = begin.elapsed();
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the broker ended with {status} before it was ready:\n{}", self.log());
+            }
+            if begin.elapsed() > READY_WITHIN {
+                bail!("not ready after {READY_WITHIN:?}:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Which broker it is.
+    pub fn kind(&self) -> Kind {
+        self.spec.kind
+    }
+
+    /// Where its topics lie.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// From the start of the process to its first answer.
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// A new connection to it for hand-made frames.
+    pub fn connect(&self) -> raw::Connection {
+        raw::Connection::open(&self.address()).expect("the broker accepts connections")
+    }
+
+    /// Everything it wrote to its standard error and output so far, without colours.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.log_file()).unwrap_or_default();
+        without_escapes(&String::from_utf8_lossy(&bytes))
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.scratch.path().join("log")
+    }
+
+    /// Announces WARN or ERROR lines that contain `text`.
+    pub fn expect_log(&mut self, text: &str) {
+        self.expected.push(text.to_owned());
+    }
+
+    /// The WARN and ERROR lines that were not announced. Kafka's own are not ours to judge.
+    pub fn surprising_lines(&self) -> Vec<String> {
+        if self.spec.kind == Kind::Kafka {
+            return Vec::new();
+        }
+        let loud = |line: &&str| {
+            line.split_whitespace().take(3).any(|word| word == "WARN" || word == "ERROR")
+                || line.contains("panicked at")
+        };
+        let announced = |line: &str| self.expected.iter().any(|text| line.contains(text));
+        self.log().lines().filter(loud).filter(|line| !announced(line)).map(str::to_owned).collect()
+    }
+
+    /// Resident memory in bytes.
+    pub fn rss_bytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process has VmRSS");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
+    }
+
+    /// User and system CPU time used so far.
+    pub fn cpu(&self) -> Duration {
+        cpu_of(self.pid()).expect("the process runs")
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and waits for the exit.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait_exit()
+    }
+
+    /// Waits until the process ended by itself.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        let status = wait::until("the broker to exit", EXIT_WITHIN, || Ok(child.try_wait()?));
+        status.unwrap_or_else(|error| panic!("{error:#}\n{}", self.log()))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("not 0");
+        kill_process(pid, signal).expect("the process runs");
+    }
+
+    /// Starts the process again on the same directory and port, after [`Broker::kill`] or [`Broker::terminate`].
+    pub fn restart(&mut self) {
+        let begin = Instant::now();
+        self.child =
+            spawn(&self.spec, self.scratch.path(), &self.data_dir, self.port).expect("a second start");
+        self.wait_ready(begin).unwrap_or_else(|error| panic!("restarting: {error:#}"));
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+        let surprising = self.surprising_lines();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(30).collect();
+            eprintln!("--- end of the broker's log");
+            tail.iter().rev().for_each(|line| eprintln!("{line}"));
+        } else {
+            assert!(
+                surprising.is_empty(),
+                "unexpected lines in the broker's log:\n{}",
+                surprising.join("\n")
+            );
+        }
+    }
+}
+
+fn spawn(spec: &Spec, scratch: &Path, data_dir: &Path, port: u16) -> anyhow::Result<Child> {
+    let mut command = match spec.kind {
+        Kind::Ottla => ottla(spec, data_dir, port)?,
+        Kind::Kafka => kafka::command(spec, scratch),
+    };
+    let log = File::options().create(true).append(true).open(scratch.join("log"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(scratch);
+    command.spawn().with_context(|| format!("{command:?}"))
+}
+
+fn ottla(spec: &Spec, data_dir: &Path, port: u16) -> anyhow::Result<Command> {
+    let mut command = Command::new(project::ottla(spec.profile)?);
+    command.arg("serve").arg("--data-dir").arg(data_dir);
+    command.arg("--set").arg(format!("listeners=PLAINTEXT://127.0.0.1:{port}"));
+    for (key, value) in &spec.settings {
+        command.arg("--set").arg(format!("{key}={value}"));
+    }
+    Ok(command)
+}
+
+/// The command that would start a second `ottla` on the directory of a running one.
+pub fn second_on(broker: &Broker) -> Command {
+    ottla(&broker.spec, &broker.data_dir, free_port()).expect("the binary is built")
+}
+
+/// User and system CPU time of a process, to the kernel's clock tick.
+pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().context("a stat line")?.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+}
+
+/// A port nobody listens on, below the range from which the kernel serves outgoing connections, so that no client of a test
+/// running beside this one takes it between our look and the broker's bind.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = u16::try_from(std::process::id() % 8_000).expect("below 8,000");
+    for _ in 0..12_000 {
+        let port = 20_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port between 20000 and 32000");
+}
+
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        if char == '\u{1b}' {
+            // A colour: everything up to its final `m`.
+            chars.by_ref().find(|char| *char == 'm');
+        } else {
+            plain.push(char);
+        }
+    }
+    plain
+}

@@ -1,0 +1,62 @@
+//! kcat and the Python clients, run to their end.
+
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+use crate::{project, tools};
+
+/// Runs kcat and returns its output; fails on another exit status than 0.
+pub fn kcat(args: &[&str]) -> anyhow::Result<Vec<u8>> {
+    kcat_with_input(args, &[])
+}
+
+/// Runs kcat with bytes on its standard input.
+pub fn kcat_with_input(args: &[&str], input: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut command = tools::kcat();
+    command.args(args);
+    finish(command, input)
+}
+
+/// Runs one of `tests/clients/*.py` in the virtual environment and returns its output.
+pub fn python(script: &str, args: &[&str]) -> anyhow::Result<Vec<u8>> {
+    finish(python_command(script, args), &[])
+}
+
+/// Starts one of `tests/clients/*.py` and leaves it running, its output piped.
+pub fn start_python(script: &str, args: &[&str]) -> anyhow::Result<Child> {
+    Ok(python_command(script, args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?)
+}
+
+fn python_command(script: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(tools::python());
+    command.arg(project::client(script)).args(args);
+    command
+}
+
+/// Runs a command to its end with bytes on its standard input; its standard error is part of the failure.
+pub fn finish(mut command: Command, input: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{command:?}"))?;
+    let mut stdin = child.stdin.take().context("piped")?;
+    let output = std::thread::scope(|scope| {
+        // Written beside the reading, or both sides wait on a full pipe.
+        let writer = scope.spawn(move || stdin.write_all(input));
+        let output = child.wait_with_output();
+        let _ = writer.join();
+        output
+    })?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout[..output.stdout.len().min(2000)])
+    );
+    Ok(output.stdout)
+}

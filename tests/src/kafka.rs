@@ -1,0 +1,71 @@
+//! How Apache Kafka is started as a peer: one process that is broker and controller.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::ensure;
+
+use crate::broker::{Spec, free_port};
+use crate::tools;
+
+/// Any valid cluster id; a fresh directory has no other.
+const CLUSTER_ID: &str = "G_BBSZcOSfuktpIyOqM7CQ";
+
+/// Writes the configuration and formats the data directory, unless it was formatted before.
+pub fn format(spec: &Spec, scratch: &Path, data_dir: &Path, port: u16) -> anyhow::Result<()> {
+    std::fs::write(scratch.join("log.yaml"), "Configuration:\n  Loggers:\n    Root: {level: \"OFF\"}\n")?;
+    std::fs::write(scratch.join("server.properties"), properties(spec, data_dir, port))?;
+    if data_dir.join("meta.properties").exists() {
+        return Ok(());
+    }
+    let output = java(scratch, "256m")
+        .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+        .arg(scratch.join("server.properties"))
+        .stdin(Stdio::null())
+        .output()?;
+    ensure!(output.status.success(), "formatting: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The process itself. Logging is off, as in a fair measurement, and the collector's flags are those of Kafka's start script.
+pub fn command(spec: &Spec, scratch: &Path) -> Command {
+    let mut command = java(scratch, spec.kafka_heap);
+    command.arg("kafka.Kafka").arg(scratch.join("server.properties"));
+    command
+}
+
+fn java(scratch: &Path, heap: &str) -> Command {
+    let mut command = Command::new("java");
+    command.args([format!("-Xmx{heap}"), format!("-Xms{heap}")]);
+    command.args([
+        "-server",
+        "-XX:+UseG1GC",
+        "-XX:MaxGCPauseMillis=20",
+        "-XX:InitiatingHeapOccupancyPercent=35",
+    ]);
+    command.arg(format!("-Dlog4j2.configurationFile={}", scratch.join("log.yaml").display()));
+    command.arg("-cp").arg(tools::kafka_jars().join("*"));
+    command
+}
+
+fn properties(spec: &Spec, data_dir: &Path, port: u16) -> String {
+    let controller = free_port();
+    let mut text = format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         log.dirs={}\n\
+         offsets.topic.replication.factor=1\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\n",
+        data_dir.display()
+    );
+    for (key, value) in spec.settings.iter().filter(|(key, _)| !key.starts_with("ottla.")) {
+        text.push_str(&format!("{key}={value}\n"));
+    }
+    text
+}

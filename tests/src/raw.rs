@@ -1,0 +1,400 @@
+//! Hand-made request frames over a socket, for what no client would send and for measuring without a client's own cost.
+//!
+//! Independent of the crate `wire` on purpose: a misunderstanding there must not be shared by its test. Only versions from
+//! before the compact encodings are spoken, so that the writer stays a screen long.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+/// Every answer of a live broker comes well within this.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// `api_key` values.
+pub mod api {
+    #![allow(missing_docs, reason = "Kafka's own names")]
+    pub const PRODUCE: i16 = 0;
+    pub const FETCH: i16 = 1;
+    pub const LIST_OFFSETS: i16 = 2;
+    pub const METADATA: i16 = 3;
+    pub const API_VERSIONS: i16 = 18;
+    pub const CREATE_TOPICS: i16 = 19;
+    pub const INIT_PRODUCER_ID: i16 = 22;
+    pub const CREATE_PARTITIONS: i16 = 37;
+}
+
+/// Kafka's error codes that the tests name.
+pub mod error {
+    #![allow(missing_docs, reason = "Kafka's own names")]
+    pub const NONE: i16 = 0;
+    pub const OFFSET_OUT_OF_RANGE: i16 = 1;
+    pub const CORRUPT_MESSAGE: i16 = 2;
+    pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    pub const MESSAGE_TOO_LARGE: i16 = 10;
+    pub const INVALID_TIMESTAMP: i16 = 32;
+    pub const UNSUPPORTED_VERSION: i16 = 35;
+    pub const TOPIC_ALREADY_EXISTS: i16 = 36;
+    pub const INVALID_PARTITIONS: i16 = 37;
+    pub const INVALID_REQUEST: i16 = 42;
+    pub const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
+    pub const KAFKA_STORAGE_ERROR: i16 = 56;
+    pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+    pub const INVALID_RECORD: i16 = 87;
+}
+
+/// Writes Kafka's primitive types.
+#[derive(Clone, Debug, Default)]
+pub struct Writer(pub Vec<u8>);
+
+impl Writer {
+    /// One byte.
+    pub fn i8(mut self, value: i8) -> Self {
+        self.0.extend(value.to_be_bytes());
+        self
+    }
+
+    /// Two bytes.
+    pub fn i16(mut self, value: i16) -> Self {
+        self.0.extend(value.to_be_bytes());
+        self
+    }
+
+    /// Four bytes.
+    pub fn i32(mut self, value: i32) -> Self {
+        self.0.extend(value.to_be_bytes());
+        self
+    }
+
+    /// Eight bytes.
+    pub fn i64(mut self, value: i64) -> Self {
+        self.0.extend(value.to_be_bytes());
+        self
+    }
+
+    /// A string with its two-byte length.
+    pub fn string(self, value: &str) -> Self {
+        let mut writer = self.i16(i16::try_from(value.len()).expect("a short string"));
+        writer.0.extend(value.as_bytes());
+        writer
+    }
+
+    /// A null string.
+    pub fn null_string(self) -> Self {
+        self.i16(-1)
+    }
+
+    /// Bytes with their four-byte length.
+    pub fn bytes(self, value: &[u8]) -> Self {
+        let mut writer = self.i32(i32::try_from(value.len()).expect("below 2 GiB"));
+        writer.0.extend(value);
+        writer
+    }
+
+    /// Bytes as they are.
+    pub fn raw(mut self, value: &[u8]) -> Self {
+        self.0.extend(value);
+        self
+    }
+
+    /// An array's length and its elements.
+    pub fn array<T>(self, items: &[T], mut write: impl FnMut(Self, &T) -> Self) -> Self {
+        let mut writer = self.i32(i32::try_from(items.len()).expect("a short array"));
+        for item in items {
+            writer = write(writer, item);
+        }
+        writer
+    }
+}
+
+/// Reads Kafka's primitive types; a short answer is an error.
+#[derive(Clone, Debug)]
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next `len` bytes.
+    pub fn take(&mut self, len: usize) -> anyhow::Result<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(len).context("the answer ends early")?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    /// One byte.
+    pub fn i8(&mut self) -> anyhow::Result<i8> {
+        Ok(i8::from_be_bytes(self.take(1)?.try_into()?))
+    }
+
+    /// Two bytes.
+    pub fn i16(&mut self) -> anyhow::Result<i16> {
+        Ok(i16::from_be_bytes(self.take(2)?.try_into()?))
+    }
+
+    /// Four bytes.
+    pub fn i32(&mut self) -> anyhow::Result<i32> {
+        Ok(i32::from_be_bytes(self.take(4)?.try_into()?))
+    }
+
+    /// Eight bytes.
+    pub fn i64(&mut self) -> anyhow::Result<i64> {
+        Ok(i64::from_be_bytes(self.take(8)?.try_into()?))
+    }
+
+    /// A string or null.
+    pub fn string(&mut self) -> anyhow::Result<Option<String>> {
+        let len = self.i16()?;
+        let Ok(len) = usize::try_from(len) else { return Ok(None) };
+        Ok(Some(String::from_utf8(self.take(len)?.to_vec())?))
+    }
+
+    /// Bytes; null reads as empty.
+    pub fn bytes(&mut self) -> anyhow::Result<&'a [u8]> {
+        let len = self.i32()?;
+        self.take(usize::try_from(len).unwrap_or(0))
+    }
+
+    /// An array; null reads as empty.
+    pub fn array<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Vec<T>> {
+        let len = self.i32()?;
+        (0..len.max(0)).map(|_| read(self)).collect()
+    }
+}
+
+/// A whole frame: length, header version 1, body.
+pub fn frame(api: i16, version: i16, correlation: i32, body: &[u8]) -> Vec<u8> {
+    let rest = Writer::default().i16(api).i16(version).i32(correlation).string("it").raw(body);
+    Writer::default().bytes(&rest.0).0
+}
+
+/// One connection; requests are answered in order.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket, for tests that write half a frame.
+    pub stream: TcpStream,
+    correlation: i32,
+}
+
+impl Connection {
+    /// Connects without Nagle's delay.
+    pub fn open(address: &str) -> anyhow::Result<Self> {
+        let address = address.to_socket_addrs()?.next().context("an address")?;
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        Ok(Self { stream, correlation: 0 })
+    }
+
+    /// Sends a request and returns the answer behind its correlation id.
+    pub fn call(&mut self, api: i16, version: i16, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+        self.correlation += 1;
+        self.stream.write_all(&frame(api, version, self.correlation, body))?;
+        let answer = self.receive()?;
+        let mut reader = Reader(&answer);
+        let correlation = reader.i32()?;
+        ensure!(correlation == self.correlation, "answer {correlation} to request {}", self.correlation);
+        Ok(reader.0.to_vec())
+    }
+
+    /// Reads one frame without its length.
+    pub fn receive(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length).context("the broker closed the connection")?;
+        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length))?];
+        self.stream.read_exact(&mut frame)?;
+        Ok(frame)
+    }
+
+    /// True when the broker closes the connection without an answer.
+    pub fn is_closed_by_peer(&mut self) -> bool {
+        // A reset is a close as well: the broker had unread bytes of ours.
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+
+    /// ApiVersions 0: every (api, lowest, highest) advertised.
+    pub fn api_versions(&mut self) -> anyhow::Result<Vec<(i16, i16, i16)>> {
+        let answer = self.call(api::API_VERSIONS, 0, &[])?;
+        let mut reader = Reader(&answer);
+        let code = reader.i16()?;
+        ensure!(code == error::NONE, "ApiVersions answers error {code}");
+        reader.array(|reader| Ok((reader.i16()?, reader.i16()?, reader.i16()?)))
+    }
+
+    /// CreateTopics 4, and waits until every partition has a leader.
+    pub fn create_topic(
+        &mut self,
+        topic: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        let body = Writer::default()
+            .i32(1)
+            .string(topic)
+            .i32(partitions)
+            .i16(1)
+            .i32(0)
+            .array(configs, |writer, (key, value)| writer.string(key).string(value))
+            .i32(30_000)
+            .i8(0);
+        let answer = self.call(api::CREATE_TOPICS, 4, &body.0)?;
+        let mut reader = Reader(&answer);
+        reader.i32()?;
+        for (name, code, message) in
+            reader.array(|reader| Ok((reader.string()?, reader.i16()?, reader.string()?)))?
+        {
+            ensure!(code == error::NONE, "creating {name:?}: error {code} {message:?}");
+        }
+        crate::wait::until("leaders", Duration::from_secs(10), || {
+            let leaders = self.leaders(topic)?;
+            let led =
+                leaders.len() == usize::try_from(partitions)? && leaders.iter().all(|leader| *leader >= 0);
+            Ok(led.then_some(()))
+        })
+    }
+
+    /// Metadata 1: the leader of each partition of a topic, in the order of their indexes.
+    pub fn leaders(&mut self, topic: &str) -> anyhow::Result<Vec<i32>> {
+        let answer = self.call(api::METADATA, 1, &Writer::default().i32(1).string(topic).0)?;
+        let mut reader = Reader(&answer);
+        reader.array(|reader| Ok((reader.i32()?, reader.string()?, reader.i32()?, reader.string()?)))?;
+        reader.i32()?;
+        let topics = reader.array(|reader| {
+            let code = reader.i16()?;
+            reader.string()?;
+            reader.i8()?;
+            let mut partitions = reader.array(|reader| {
+                let found = (reader.i16()?, reader.i32()?, reader.i32()?);
+                reader.array(Reader::i32)?;
+                reader.array(Reader::i32)?;
+                Ok((found.1, found.2))
+            })?;
+            partitions.sort_unstable();
+            Ok((code, partitions))
+        })?;
+        let (code, partitions) = topics.into_iter().next().context("one topic")?;
+        ensure!(code == error::NONE, "metadata of {topic}: error {code}");
+        Ok(partitions.into_iter().map(|(_, leader)| leader).collect())
+    }
+
+    /// Produce 8 of one batch to one partition: error code and base offset.
+    pub fn produce(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        acks: i16,
+        batch: &[u8],
+    ) -> anyhow::Result<(i16, i64)> {
+        let answer = self.call(api::PRODUCE, 8, &produce_body(topic, &[partition], acks, batch))?;
+        let outcome = produced(&answer)?;
+        outcome.first().copied().context("one partition")
+    }
+
+    /// Fetch 11 of one partition: error code, high watermark, log start offset and the records' bytes.
+    pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64) -> anyhow::Result<Fetched> {
+        let body = fetch_body(topic, &[(partition, offset)], 0, 1 << 20);
+        let answer = self.call(api::FETCH, 11, &body)?;
+        fetched(&answer)?.pop().context("one partition")
+    }
+
+    /// ListOffsets 1: error code and offset at a timestamp, or at -1 (latest) or -2 (earliest).
+    pub fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> anyhow::Result<(i16, i64)> {
+        let body = Writer::default().i32(-1).i32(1).string(topic).i32(1).i32(partition).i64(timestamp);
+        let answer = self.call(api::LIST_OFFSETS, 1, &body.0)?;
+        let mut reader = Reader(&answer);
+        let topics = reader.array(|reader| {
+            reader.string()?;
+            reader.array(|reader| {
+                reader.i32()?;
+                let code = reader.i16()?;
+                reader.i64()?;
+                Ok((code, reader.i64()?))
+            })
+        })?;
+        topics.first().and_then(|partitions| partitions.first()).copied().context("one partition")
+    }
+}
+
+/// The body of Produce 8 with the same batch for each partition.
+pub fn produce_body(topic: &str, partitions: &[i32], acks: i16, batch: &[u8]) -> Vec<u8> {
+    let head = Writer::default().null_string().i16(acks).i32(30_000).i32(1).string(topic);
+    head.array(partitions, |writer, partition| writer.i32(*partition).bytes(batch)).0
+}
+
+/// What Produce 8 answered: (error, base offset) per partition.
+pub fn produced(answer: &[u8]) -> anyhow::Result<Vec<(i16, i64)>> {
+    let mut reader = Reader(answer);
+    let topics = reader.array(|reader| {
+        reader.string()?;
+        reader.array(|reader| {
+            reader.i32()?;
+            let outcome = (reader.i16()?, reader.i64()?);
+            reader.i64()?;
+            reader.i64()?;
+            reader.array(|reader| Ok((reader.i32()?, reader.string()?)))?;
+            reader.string()?;
+            Ok(outcome)
+        })
+    })?;
+    Ok(topics.into_iter().flatten().collect())
+}
+
+/// The body of Fetch 11 without a session.
+pub fn fetch_body(topic: &str, partitions: &[(i32, i64)], wait_ms: i32, partition_max_bytes: i32) -> Vec<u8> {
+    let head = Writer::default()
+        .i32(-1)
+        .i32(wait_ms)
+        .i32(1)
+        .i32(52_428_800)
+        .i8(0)
+        .i32(0)
+        .i32(-1)
+        .i32(1)
+        .string(topic);
+    let body = head.array(partitions, |writer, (partition, offset)| {
+        writer.i32(*partition).i32(-1).i64(*offset).i64(-1).i32(partition_max_bytes)
+    });
+    body.i32(0).string("").0
+}
+
+/// One partition of a fetch's answer.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Its index.
+    pub partition: i32,
+    /// Kafka's error code.
+    pub error: i16,
+    /// The high watermark.
+    pub high_watermark: i64,
+    /// The log start offset.
+    pub log_start: i64,
+    /// Whole batches, possibly with a cut one at the end.
+    pub records: Vec<u8>,
+}
+
+/// What Fetch 11 answered.
+pub fn fetched(answer: &[u8]) -> anyhow::Result<Vec<Fetched>> {
+    let mut reader = Reader(answer);
+    reader.i32()?;
+    let code = reader.i16()?;
+    ensure!(code == error::NONE, "fetch: error {code}");
+    reader.i32()?;
+    let topics = reader.array(|reader| {
+        reader.string()?;
+        reader.array(|reader| {
+            let (partition, error, high_watermark) = (reader.i32()?, reader.i16()?, reader.i64()?);
+            reader.i64()?;
+            let log_start = reader.i64()?;
+            reader.array(|reader| Ok((reader.i64()?, reader.i64()?)))?;
+            reader.i32()?;
+            let records = reader.bytes()?.to_vec();
+            Ok(Fetched { partition, error, high_watermark, log_start, records })
+        })
+    })?;
+    Ok(topics.into_iter().flatten().collect())
+}

@@ -1,0 +1,84 @@
+//! Installs the foreign clients and tools of the tests into `target/tools`, pinned, each only once.
+//!
+//! Nothing outside `target/` changes. What cannot be installed is said; whether that is a failure is decided by the tests
+//! that need it (a skip, or with `CI` set a failure).
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use it::tools::{Tool, debian_root, folder, kcat, on_path, python};
+
+use crate::{kafka_jars, process};
+
+/// The Python clients, one line a package as pip reads it.
+const PYTHON_CLIENTS: &str = "confluent-kafka==2.16.1\nkafka-python==3.0.12\n";
+
+/// Installs what is missing. Fails on the first failure when `CI` is set; elsewhere goes on and reports.
+pub(crate) fn install() -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder())?;
+    for tool in Tool::ALL {
+        let outcome = match tool {
+            Tool::Kafka => kafka_jars::kafka_jars().map(drop),
+            Tool::Kcat => install_kcat(),
+            Tool::Python => install_python(),
+            Tool::Strace => on_path("strace").map(drop).context("strace is not installed"),
+        };
+        match outcome {
+            Ok(()) => eprintln!("{tool:?}: ready"),
+            Err(error) if std::env::var_os("CI").is_some() => {
+                return Err(error.context(format!("installing {tool:?}")));
+            }
+            Err(error) => eprintln!("{tool:?}: NOT INSTALLED, its tests will be skipped: {error:#}"),
+        }
+    }
+    Ok(())
+}
+
+/// The system's kcat, or Debian's package and the libraries it lacks, unpacked without installing them.
+fn install_kcat() -> anyhow::Result<()> {
+    if Tool::Kcat.is_present() {
+        return process::capture(kcat().arg("-V")).map(drop);
+    }
+    let plan = plan_packages().or_else(|_| {
+        // A fresh container has no package lists; only root may fetch them.
+        process::run(Command::new("apt-get").args(["update", "-qq"]))?;
+        plan_packages()
+    })?;
+    let archives = folder().join("debian-archives");
+    std::fs::create_dir_all(&archives)?;
+    process::run(Command::new("apt-get").args(["download", "-qq"]).args(&plan).current_dir(&archives))?;
+    for entry in std::fs::read_dir(&archives)? {
+        unpack(&entry?.path())?;
+    }
+    process::capture(kcat().arg("-V")).map(drop)
+}
+
+fn unpack(archive: &Path) -> anyhow::Result<()> {
+    process::run(Command::new("dpkg").arg("-x").arg(archive).arg(debian_root()))
+}
+
+/// What apt would install for kcat: lines `Inst PACKAGE (VERSION …)` of a simulation.
+fn plan_packages() -> anyhow::Result<Vec<String>> {
+    let plan = process::capture(Command::new("apt-get").args([
+        "install",
+        "--simulate",
+        "--no-install-recommends",
+        "kcat",
+    ]))?;
+    let packages = plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next());
+    Ok(packages.map(str::to_owned).collect())
+}
+
+fn install_python() -> anyhow::Result<()> {
+    let venv = folder().join("venv");
+    let installed = venv.join("clients.txt");
+    if std::fs::read_to_string(&installed).is_ok_and(|clients| clients == PYTHON_CLIENTS) {
+        return Ok(());
+    }
+    process::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let packages = PYTHON_CLIENTS.lines();
+    process::run(Command::new(python()).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
+    std::fs::write(installed, PYTHON_CLIENTS)?;
+    Ok(())
+}
