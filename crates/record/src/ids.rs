@@ -68,6 +68,10 @@ number! {
     BrokerEpoch(i64)
 }
 number! {
+    /// Version of one partition's metadata: rises with every change of its replicas, in-sync replicas or leader (KIP-497).
+    PartitionEpoch(i32)
+}
+number! {
     /// Number of a partition within its topic, from 0.
     PartitionIndex(i32)
 }
@@ -113,6 +117,13 @@ impl Sub for Offset {
 }
 
 impl LeaderEpoch {
+    /// The epoch after this one, saturating at the largest.
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl PartitionEpoch {
     /// The epoch after this one, saturating at the largest.
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

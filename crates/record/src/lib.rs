@@ -19,7 +19,8 @@ pub mod time;
 pub mod uuid;
 
 pub use ids::{
-    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
+    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId,
+    Sequence,
 };
 pub use time::{Monotonic, Now, Timestamp};
 pub use uuid::{ClusterId, DirectoryId, Incarnation, TopicId, Uuid};

@@ -1,0 +1,98 @@
+//! Who leads a partition, and who counts as in sync, when a broker goes or returns: pure functions of one partition.
+//!
+//! Whoever stops leading ends a term: the leader epoch rises when a leader goes, and again when the next one is found.
+//! A broker that restarts therefore never writes in the term of its former process.
+
+use ottla_record::BrokerId;
+
+use super::topic::Partition;
+
+/// How a broker goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It is lost, or has been restarted: its log is believed to be there.
+    Fenced,
+    /// It has announced that it will stop, and serves until then.
+    ShuttingDown,
+    /// Its log is gone.
+    Lost,
+}
+
+/// The partition after `broker` went; `None` if that changes nothing.
+///
+/// `alive` tells who may lead and says no for `broker`. The last in-sync replica stays in the set, because it alone has
+/// every acknowledged record, unless its log is gone; then the set is empty, and only an unclean election ends that.
+pub fn depart(
+    partition: &Partition,
+    broker: BrokerId,
+    how: Departure,
+    unclean: bool,
+    alive: impl Fn(BrokerId) -> bool,
+) -> Option<Partition> {
+    if !partition.replicas.contains(&broker) {
+        return None;
+    }
+    let mut after = partition.clone();
+    if partition.isr != [broker] || how == Departure::Lost {
+        after.isr.retain(|member| *member != broker);
+    }
+    if partition.leader == Some(broker) {
+        after.leader = in_sync_leader(&after, &alive);
+        if after.leader.is_none() && unclean {
+            elect_unclean(&mut after, &alive);
+        }
+        if after.leader.is_none() && how == Departure::ShuttingDown {
+            return None;
+        }
+    }
+    settle(partition, after)
+}
+
+/// The partition after a broker became able to lead: it gets a leader if it has none and one can be found.
+pub fn arrive(partition: &Partition, unclean: bool, alive: impl Fn(BrokerId) -> bool) -> Option<Partition> {
+    if partition.leader.is_some() {
+        return None;
+    }
+    let mut after = partition.clone();
+    after.leader = in_sync_leader(&after, &alive);
+    if after.leader.is_none() && unclean {
+        elect_unclean(&mut after, &alive);
+    }
+    settle(partition, after)
+}
+
+/// The partition led by its first replica, if that is in sync and alive and does not lead yet.
+pub fn prefer(partition: &Partition, alive: impl Fn(BrokerId) -> bool) -> Option<Partition> {
+    let preferred = *partition.replicas.first()?;
+    if !partition.isr.contains(&preferred) || !alive(preferred) {
+        return None;
+    }
+    let mut after = partition.clone();
+    after.leader = Some(preferred);
+    settle(partition, after)
+}
+
+/// The first living replica in sync, in the order of assignment.
+pub fn in_sync_leader(partition: &Partition, alive: impl Fn(BrokerId) -> bool) -> Option<BrokerId> {
+    partition.replicas.iter().copied().find(|replica| partition.isr.contains(replica) && alive(*replica))
+}
+
+/// Lets the first living replica lead, in sync or not. What it does not have is lost: it alone is in sync then.
+fn elect_unclean(partition: &mut Partition, alive: impl Fn(BrokerId) -> bool) {
+    if let Some(leader) = partition.replicas.iter().copied().find(|replica| alive(*replica)) {
+        partition.leader = Some(leader);
+        partition.isr = vec![leader];
+    }
+}
+
+/// Raises the epochs that a change calls for.
+fn settle(before: &Partition, mut after: Partition) -> Option<Partition> {
+    if after == *before {
+        return None;
+    }
+    if after.leader != before.leader {
+        after.leader_epoch = before.leader_epoch.next();
+    }
+    after.partition_epoch = before.partition_epoch.next();
+    Some(after)
+}

@@ -1,0 +1,50 @@
+//! The cluster's metadata: what every broker knows about brokers, topics, partitions and configs, and how it changes.
+//!
+//! [`Image`] is the state, [`Command`] the only way to change it, [`Image::apply`] the only function that does. The
+//! quorum orders commands and applies each one on every broker, so `apply` must be a function of the image and the
+//! command alone: random values (topic ids, placement seeds) and the epochs the caller expects travel in the
+//! command, validation happens inside, and the [`Response`] tells what became of it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`image`] | [`Image`]: queries, differences, clones that share structure |
+//! | [`topic`], [`broker`], [`name`] | what the image is made of |
+//! | [`command`], [`response`] | what can be asked, and every answer with Kafka's message |
+//! | [`placement`] | which brokers a new partition's replicas go to |
+//! | [`election`] | who leads a partition, and what happens to its in-sync replicas when a broker goes or returns |
+//! | [`snapshot`] | the image as bytes, and back |
+//!
+//! A request with Kafka's `validate_only` is no command: [`Image::preview`] answers it without the quorum.
+
+pub mod broker;
+pub mod command;
+pub mod election;
+pub mod image;
+pub mod name;
+pub mod placement;
+pub mod response;
+pub mod snapshot;
+pub mod topic;
+
+mod apply;
+
+pub use broker::{Broker, Endpoint, SecurityProtocol};
+pub use command::{
+    AllocateProducerIds, AlterConfigs, AlterPartition, BeginShutdown, Command, ConfigChange, ConfigEdit,
+    ConfigOp, ConfigResource, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, Election,
+    FenceBroker, FormCluster, IsrChange, IsrMember, Layout, ManualAssignment, NewPartitions, NewTopic,
+    RegisterBroker, TopicSelector, UnfenceBroker, UnregisterBroker,
+};
+pub use image::{Image, TopicChange};
+pub use name::TopicName;
+pub use placement::PlacementSeed;
+pub use response::{
+    AlterConfigError, AlterPartitionError, BrokerError, CreatePartitionsError, CreateTopicError,
+    CreatedTopic, DeleteTopicError, DeletedTopic, ElectLeaderError, PartitionState, ProducerIdBlock,
+    RegisterBrokerError, Response,
+};
+pub use snapshot::{ImageHash, SnapshotError};
+pub use topic::{Configs, Partition, Topic};
+
+#[cfg(test)]
+mod tests;
