@@ -2,6 +2,7 @@
 
 mod kafka_jars;
 mod process;
+mod schema;
 mod test;
 mod tools;
 
@@ -16,6 +17,8 @@ enum Command {
     Test,
     /// Installs the foreign clients and tools the tests use into target/tools.
     Tools,
+    /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
+    Schema,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -23,5 +26,6 @@ fn main() -> anyhow::Result<()> {
         Command::Fmt => process::run(it::project::cargo().args(["fmt", "--all"])),
         Command::Test => test::run(),
         Command::Tools => tools::install(),
+        Command::Schema => schema::run(),
     }
 }
