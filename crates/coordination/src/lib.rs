@@ -15,4 +15,5 @@
 //! assert_eq!(image.cluster_id(), Some(cluster));
 //! ```
 
+pub mod config;
 pub mod metadata;

@@ -1,0 +1,27 @@
+//! Ottla's own keys. All of them begin with `ottla.`, so that none can meet a key of a later Kafka.
+
+use crate::config::definition::configs;
+
+configs! {
+    /// Own keys of a topic.
+    TOPIC in Topic;
+
+    "ottla.ack.durability": String = "fsync", OneOf(&["fsync", "os"]), High, Resource, Honoured,
+        "What an acknowledgement means: `fsync`, the records are on the disk; `os`, they are in the operating system's page cache, as in Kafka.";
+}
+
+configs! {
+    /// Own keys of a broker.
+    BROKER in Broker;
+
+    "ottla.ack.durability": String = "fsync", OneOf(&["fsync", "os"]), High, ClusterWide, Honoured,
+        "Broker's value of the topic config of the same name.";
+    "ottla.disk.reserve.bytes": Long = null, AtLeast(0), High, ReadOnly, Honoured,
+        "Free disk space below which appends are refused with KAFKA_STORAGE_ERROR, while reads and retention go on. When not set: 5 % of the file system, at most 1 GiB.";
+    "ottla.decompression.max.bytes": Long = "134217728", AtLeast(1), Medium, ReadOnly, Honoured,
+        "Size a compressed batch may have when it must be unpacked to be checked; a larger one is CORRUPT_MESSAGE.";
+    "ottla.shutdown.timeout.ms": Long = "10000", AtLeast(0), Medium, ReadOnly, Honoured,
+        "How long a stopping broker waits for requests in flight.";
+    "ottla.worker.threads": Int = null, Between(1, 1024), Medium, ReadOnly, Honoured,
+        "Threads that serve connections. When not set: one for each core.";
+}
