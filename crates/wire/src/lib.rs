@@ -7,6 +7,7 @@
 //! | [`api_key`] | [`ApiKey`]: versions, flexible versions, header versions |
 //! | [`error_code`] | [`ErrorCode`] with Kafka's names |
 //! | [`frame`] | whole requests and responses: header, body, length |
+//! | [`records`] | the records of the coordinators' topics: which type, which version, key and value |
 //!
 //! ```
 //! use bytes::Bytes;
@@ -37,6 +38,7 @@ pub mod codec;
 pub mod error_code;
 pub mod frame;
 pub mod messages;
+pub mod records;
 
 pub use api_key::ApiKey;
 pub use codec::{Error, Hole, Message, Reader, Records, Request, Writer};
