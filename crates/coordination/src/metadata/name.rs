@@ -15,7 +15,7 @@ pub const MAX_TOPIC_NAME: usize = 249;
 pub struct TopicName(Arc<str>);
 
 /// Why a text cannot be a topic name; Kafka's `INVALID_TOPIC_EXCEPTION`, in its words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TopicNameError {
     /// No characters at all.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::name::{TopicName, TopicNameError};
 
 /// The answer to a [`Command`](super::Command).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Response {
     /// The cluster's id: the one it was formed with first.
@@ -43,7 +43,7 @@ pub enum Response {
 }
 
 /// Why a broker may not register.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RegisterBrokerError {
     /// The command was decided on another registration than the one that stands now (or on none).
@@ -80,7 +80,7 @@ pub enum RegisterBrokerError {
 }
 
 /// Why a command of or about a broker is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// `BROKER_ID_NOT_REGISTERED`.
@@ -103,7 +103,7 @@ pub enum BrokerError {
 }
 
 /// A topic that was created.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatedTopic {
     /// Its name.
     pub name: TopicName,
@@ -116,7 +116,7 @@ pub struct CreatedTopic {
 }
 
 /// Why a topic was not created.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CreateTopicError {
     /// `INVALID_TOPIC_EXCEPTION`.
@@ -165,7 +165,7 @@ pub enum CreateTopicError {
 }
 
 /// A topic that was deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedTopic {
     /// Its name.
     pub name: TopicName,
@@ -174,7 +174,7 @@ pub struct DeletedTopic {
 }
 
 /// Why a topic was not deleted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DeleteTopicError {
     /// `UNKNOWN_TOPIC_OR_PARTITION`.
@@ -186,7 +186,7 @@ pub enum DeleteTopicError {
 }
 
 /// Why a topic did not get more partitions.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CreatePartitionsError {
     /// `UNKNOWN_TOPIC_OR_PARTITION`.
@@ -228,7 +228,7 @@ pub enum CreatePartitionsError {
 }
 
 /// Why a resource's configs were not changed. None of its changes was made then.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AlterConfigError {
     /// `UNKNOWN_TOPIC_OR_PARTITION`.
@@ -255,7 +255,7 @@ pub struct ProducerIdBlock {
 }
 
 /// A partition after a change of its in-sync replicas.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionState {
     /// Who leads.
     pub leader: Option<BrokerId>,
@@ -268,7 +268,7 @@ pub struct PartitionState {
 }
 
 /// Why a leader's change of its in-sync replicas was refused (KIP-497, KIP-903).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AlterPartitionError {
     /// `UNKNOWN_TOPIC_ID`.
@@ -292,7 +292,7 @@ pub enum AlterPartitionError {
 }
 
 /// Why no leader was elected.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ElectLeaderError {
     /// `UNKNOWN_TOPIC_OR_PARTITION`.

@@ -1,0 +1,117 @@
+//! What can go wrong with the quorum.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ottla_coordination::metadata::SnapshotError;
+use ottla_record::{BrokerId, ClusterId, DirectoryId};
+
+use crate::port::HardStateError;
+
+/// Why the quorum does not start or does not stop as it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuorumError {
+    /// Reading or writing failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is on disk is not what was written. It is not used; restore it from a copy, or let this node join anew.
+    #[error("{path}: {what}")]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// There is no metadata where there should be some.
+    #[error(
+        "{path}: there is no cluster metadata here, but this data directory belongs to a cluster. It was lost or the \
+         wrong directory is configured; starting would forget every topic"
+    )]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The metadata is another node's.
+    #[error("{path}: this is the metadata of node {found}, not of node {expected}: check node.id")]
+    OtherNode {
+        /// Where.
+        path: PathBuf,
+        /// Whose it is.
+        found: BrokerId,
+        /// Who asks.
+        expected: BrokerId,
+    },
+    /// The metadata belongs to another log directory.
+    #[error(
+        "{path}: this is the metadata of log directory {found}, not of {expected}: one of them was exchanged"
+    )]
+    OtherDirectory {
+        /// Where.
+        path: PathBuf,
+        /// Whose it is.
+        found: DirectoryId,
+        /// Who asks.
+        expected: DirectoryId,
+    },
+    /// The metadata belongs to another cluster.
+    #[error("{path}: this is the metadata of cluster {found}, not of {expected}")]
+    OtherCluster {
+        /// Where.
+        path: PathBuf,
+        /// Whose it is.
+        found: ClusterId,
+        /// Who asks.
+        expected: ClusterId,
+    },
+    /// A snapshot was written by a newer program, or cannot be written.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// No leader was found in time.
+    #[error("no leader of the metadata quorum within {0:?}")]
+    NoLeader(std::time::Duration),
+    /// openraft stopped.
+    #[error("the metadata quorum stopped: {0}")]
+    Stopped(String),
+}
+
+impl QuorumError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn from_hard_state(path: &Path, error: HardStateError) -> Self {
+        match error {
+            HardStateError::Io(source) => Self::Io { path: path.to_owned(), source },
+            other => Self::Damaged { path: path.to_owned(), what: other.to_string() },
+        }
+    }
+}
+
+/// Why a command was not decided.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposeError {
+    /// Another node leads, or none: ask there, or later (`NOT_CONTROLLER`).
+    #[error("this node does not lead the metadata quorum{}", leader.map(|l| format!(", node {l} does")).unwrap_or_default())]
+    NotLeader {
+        /// Who leads, if that is known.
+        leader: Option<BrokerId>,
+    },
+    /// More than [`MAX_COMMAND_BYTES`](crate::MAX_COMMAND_BYTES): split the request.
+    #[error("a command of {bytes} bytes is more than the {limit} allowed")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// The quorum has stopped on this node; the reason was logged. Whether the command was applied is not known.
+    #[error("the metadata quorum has stopped on this node: {0}")]
+    Stopped(String),
+}

@@ -1,0 +1,73 @@
+//! The types that openraft is given.
+
+use std::io::Cursor;
+
+use openraft::{Config, SnapshotPolicy};
+use ottla_coordination::metadata::{Command, Response};
+use ottla_record::{BrokerId, DirectoryId, Uuid};
+use serde::{Deserialize, Serialize};
+
+openraft::declare_raft_types!(
+    /// Everything that openraft leaves open.
+    pub(crate) Types:
+        D = Command,
+        R = Applied,
+        NodeId = BrokerId,
+        Node = Member,
+        SnapshotData = Cursor<Vec<u8>>,
+);
+
+pub(crate) type Entry = openraft::Entry<Types>;
+pub(crate) type LogId = openraft::LogId<BrokerId>;
+pub(crate) type Vote = openraft::Vote<BrokerId>;
+pub(crate) type StorageError = openraft::StorageError<BrokerId>;
+pub(crate) type StoredMembership = openraft::StoredMembership<BrokerId, Member>;
+pub(crate) type SnapshotMeta = openraft::SnapshotMeta<BrokerId, Member>;
+
+/// What applying a log entry gave: nothing for the entries that are openraft's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Applied(pub(crate) Option<Response>);
+
+/// What the members of the quorum know about each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    /// Its log directory: a member with another one has lost its vote and its log and is not the one that was admitted.
+    pub(crate) directory: DirectoryId,
+}
+
+impl Default for Member {
+    /// openraft wants one for member lists without nodes, which are not used here.
+    fn default() -> Self {
+        Self { directory: DirectoryId(Uuid::ZERO) }
+    }
+}
+
+/// A snapshot is taken after this many entries, which bounds the log and the time a start takes.
+pub(crate) const ENTRIES_PER_SNAPSHOT: u64 = 1_000;
+
+/// Entries that stay in the log although the newest snapshot has them: with them the snapshot before it is complete too,
+/// so one damaged snapshot loses nothing, and a follower that is a little behind needs no snapshot.
+const ENTRIES_KEPT: u64 = 2 * ENTRIES_PER_SNAPSHOT;
+
+/// openraft's settings for a quorum of one.
+///
+/// Nobody has to hear from a lone leader, so there are no heartbeats and no election timer: the election is asked for at
+/// start. The tick still runs, at the heartbeat interval, hence the long one: an idle broker uses no CPU.
+pub(crate) fn settings_alone() -> Config {
+    Config {
+        cluster_name: "ottla".to_owned(),
+        heartbeat_interval: 600_000,
+        election_timeout_min: 1_200_000,
+        election_timeout_max: 1_800_000,
+        enable_tick: false,
+        enable_heartbeat: false,
+        enable_elect: false,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        purge_batch_size: ENTRIES_PER_SNAPSHOT / 4,
+        replication_lag_threshold: 2 * ENTRIES_KEPT,
+        // A snapshot may be tens of megabytes and its receiver busy: openraft's 200 ms would never end.
+        install_snapshot_timeout: 30_000,
+        ..Config::default()
+    }
+}
