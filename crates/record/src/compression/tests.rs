@@ -51,6 +51,21 @@ fn decompression_stops_at_the_limit() {
 }
 
 #[test]
+fn cut_short_is_an_error() {
+    for codec in codecs().into_iter().filter(|c| c.compression().compresses()) {
+        let compressed = compress(codec, &sample(100_000));
+        for len in [compressed.len() - 1, compressed.len() / 2, 20, 5] {
+            let result = codec.compression().decompress(&compressed[..len], MAX);
+            assert!(
+                matches!(result, Err(BatchError::Decompression { .. })),
+                "{codec:?} cut to {len}: {:?}",
+                result.map(|r| r.len())
+            );
+        }
+    }
+}
+
+#[test]
 fn snappy_as_librdkafka_sends_it_is_one_raw_block() {
     let records = sample(100_000);
     let raw = snap::raw::Encoder::new().compress_vec(&records).unwrap();
@@ -77,4 +92,32 @@ fn the_lz4_frame_is_the_one_kafka_writes() {
     let frame = compress(Codec::Lz4, b"records");
     // Magic, FLG: version 1, independent blocks, no checksums, BD: 64 KiB, header checksum.
     assert_eq!(frame[..7], [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82]);
+}
+
+#[test]
+fn lz4_frames_of_every_kind() {
+    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+    use std::io::Write;
+
+    let records = sample(300_000);
+    for block_size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max4MB] {
+        for block_mode in [BlockMode::Independent, BlockMode::Linked] {
+            for checksums in [false, true] {
+                let frame = FrameInfo::new()
+                    .block_size(block_size)
+                    .block_mode(block_mode)
+                    .block_checksums(checksums)
+                    .content_checksum(checksums)
+                    .content_size(checksums.then_some(300_000));
+                let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
+                encoder.write_all(&records).unwrap();
+                let compressed = encoder.finish().unwrap();
+                assert!(Compression::Lz4.decompress(&compressed, MAX).unwrap() == records);
+                let mut damaged = compressed.clone();
+                *damaged.last_mut().unwrap() ^= 1;
+                // The last byte is the content checksum's or else the end mark's.
+                assert!(Compression::Lz4.decompress(&damaged, MAX).is_err());
+            }
+        }
+    }
 }
