@@ -7,6 +7,8 @@
 //!   not compressed, and decompress only where the topic's configuration can not be kept without it (another codec,
 //!   keys required, a lower bound on timestamps) or where the header contradicts itself. Otherwise the header's count
 //!   and largest timestamp, which the CRC covers, are taken for what they say.
+//!   The walk over uncompressed records costs 5–6 ns each: 0.4 µs for 64 KiB of 1 KiB records, beside 1.0 µs for their
+//!   CRC (`examples/speed.rs`; 63 GB/s). It keeps out batches that no consumer could read, and finds the largest timestamp.
 //! - A batch is never copied or changed in place. Where a field of the header must change (LogAppendTime, a wrong
 //!   largest timestamp), the changed header stands beside the untouched records.
 
@@ -18,8 +20,9 @@ use crate::header::{
     BatchHeader, CRC_FROM, HEADER_LEN, LENGTH_PREFIX, TimestampType, crc32c, crc32c_of_parts,
 };
 use crate::ids::{LeaderEpoch, Offset};
-use crate::record::RecordIter;
+use crate::record::Record;
 use crate::time::Timestamp;
+use crate::varint::Cursor;
 
 /// What a topic, and the version of the request, allow.
 #[derive(Clone, Copy, Debug)]
@@ -245,8 +248,10 @@ fn inspect(
 ) -> Result<i64, BatchError> {
     let mut max_timestamp = -1;
     let mut errors = Vec::new();
-    for (index, record) in (0..).zip(RecordIter::new(header, records)) {
-        let record = record?;
+    let mut cursor = Cursor::new(records);
+    for index in 0..header.record_count() {
+        let record =
+            Record::parse(&mut cursor, header).map_err(|what| BatchError::Structure { index, what })?;
         let timestamp = record.create_time;
         max_timestamp = max_timestamp.max(timestamp);
         let reason = if rules.compacted && record.key.is_none() {
@@ -261,6 +266,9 @@ fn inspect(
         if errors.len() < MAX_RECORD_ERRORS {
             errors.push(RecordError { index, reason });
         }
+    }
+    if !cursor.is_empty() {
+        return Err(BatchError::Structure { index: header.record_count(), what: "bytes left over" });
     }
     if errors.is_empty() {
         Ok(max_timestamp)

@@ -117,8 +117,8 @@ pub struct Record<'b> {
 }
 
 impl<'b> Record<'b> {
-    #[inline]
-    fn parse(cursor: &mut Cursor<'b>, header: &BatchHeader) -> Result<Self, &'static str> {
+    #[inline(always)]
+    pub(crate) fn parse(cursor: &mut Cursor<'b>, header: &BatchHeader) -> Result<Self, &'static str> {
         let length = cursor.varint().ok_or("its length")?;
         let body = usize::try_from(length).ok().and_then(|n| cursor.take(n)).ok_or("its length")?;
         let mut body = Cursor::new(body);
@@ -162,14 +162,23 @@ impl<'b> Headers<'b> {
     /// No headers.
     pub const EMPTY: Headers<'static> = Headers { count: 0, cursor: Cursor::EMPTY };
 
+    #[inline(always)]
     fn parse(cursor: &mut Cursor<'b>) -> Result<Self, &'static str> {
         const WHAT: &str = "its headers";
         let count = cursor.varint().and_then(|n| u32::try_from(n).ok()).ok_or(WHAT)?;
         let headers = Self { count, cursor: *cursor };
-        for _ in 0..count {
-            Self::header(cursor).ok_or(WHAT)?;
+        if count > 0 {
+            *cursor = headers.skip().ok_or(WHAT)?;
         }
         Ok(headers)
+    }
+
+    fn skip(self) -> Option<Cursor<'b>> {
+        let mut cursor = self.cursor;
+        for _ in 0..self.count {
+            Self::header(&mut cursor)?;
+        }
+        Some(cursor)
     }
 
     fn header(cursor: &mut Cursor<'b>) -> Option<Header<'b>> {

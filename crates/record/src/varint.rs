@@ -17,12 +17,14 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
+    #[inline(always)]
     pub(crate) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*first)
     }
 
+    #[inline(always)]
     pub(crate) fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(n)?;
         self.rest = rest;
@@ -30,50 +32,62 @@ impl<'a> Cursor<'a> {
     }
 
     /// At most 5 bytes; what a fifth byte holds above 32 bits is lost, as in Kafka's reader.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Option<i32> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Some(unzigzag32(u32::from(first)));
-        }
-        let mut value = u32::from(first & 0x7f);
-        for shift in [7, 14, 21, 28] {
-            let byte = self.byte()?;
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(unzigzag32(value));
-            }
-        }
-        None
+        Some(unzigzag32(self.unsigned(5)? as u32))
     }
 
     /// At most 10 bytes; what the tenth byte holds above 64 bits is lost.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varlong(&mut self) -> Option<i64> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Some(unzigzag64(u64::from(first)));
-        }
-        let mut value = u64::from(first & 0x7f);
-        for shift in [7, 14, 21, 28, 35, 42, 49, 56, 63] {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(unzigzag64(value));
+        self.unsigned(10).map(unzigzag64)
+    }
+
+    /// One and two bytes are nearly all there is (lengths and deltas below 8,192), and are read without a loop: a broker
+    /// reads seven numbers for every record that passes.
+    #[inline(always)]
+    fn unsigned(&mut self, max_len: u32) -> Option<u64> {
+        match *self.rest {
+            [a, ref rest @ ..] if a < 0x80 => {
+                self.rest = rest;
+                Some(u64::from(a))
+            }
+            [a, b, ref rest @ ..] if b < 0x80 => {
+                self.rest = rest;
+                Some(u64::from(a & 0x7f) | u64::from(b) << 7)
+            }
+            _ => {
+                let (value, rest) = long_unsigned(self.rest, max_len)?;
+                self.rest = rest;
+                Some(value)
             }
         }
-        None
     }
 
     /// Bytes behind their length, of which any negative one means null (Kafka writes -1, and reads them all as null).
     /// The outer `None` is a length that reaches past the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn nullable_bytes(&mut self) -> Option<Option<&'a [u8]>> {
         match usize::try_from(self.varint()?) {
             Ok(len) => self.take(len).map(Some),
             Err(_negative) => Some(None),
         }
     }
+}
+
+/// Takes and returns the bytes by value: behind a reference, the cursor would have to live in memory.
+#[cold]
+fn long_unsigned(mut rest: &[u8], max_len: u32) -> Option<(u64, &[u8])> {
+    let mut value = 0;
+    for i in 0..max_len {
+        let (byte, behind) = rest.split_first()?;
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        rest = behind;
+        if *byte < 0x80 {
+            return Some((value, rest));
+        }
+    }
+    None
 }
 
 pub(crate) fn put_varint(out: &mut Vec<u8>, value: i32) {
