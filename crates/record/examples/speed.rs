@@ -3,7 +3,12 @@
 //! Prints nanoseconds per batch for the CRC alone and for `validate`, the fastest of many rounds, so that a busy machine
 //! disturbs little.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement needs a clock")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a measurement needs a clock, and may stop at the first surprise"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;
