@@ -42,6 +42,8 @@ pub mod error {
     pub const KAFKA_STORAGE_ERROR: i16 = 56;
     pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
     pub const INVALID_RECORD: i16 = 87;
+    /// Unknown topic, leader not available, not leader, offset not available: a client asks again.
+    pub const RETRIABLE: [i16; 4] = [3, 5, 6, 78];
 }
 
 /// Writes Kafka's primitive types.
@@ -255,7 +257,8 @@ impl Connection {
             let led =
                 leaders.len() == usize::try_from(partitions)? && leaders.iter().all(|leader| *leader >= 0);
             Ok(led.then_some(()))
-        })
+        })?;
+        (0..partitions).try_for_each(|partition| self.wait_led(topic, partition))
     }
 
     /// Metadata 1: the leader of each partition of a topic, in the order of their indexes.
@@ -293,6 +296,28 @@ impl Connection {
         let answer = self.call(api::PRODUCE, 8, &produce_body(topic, &[partition], acks, batch))?;
         let outcome = produced(&answer)?;
         outcome.first().copied().context("one partition")
+    }
+
+    /// Waits until a partition's leader is ready to serve it, as clients do after a restart.
+    pub fn wait_led(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
+        crate::wait::until("a leader that serves", Duration::from_secs(20), || {
+            let (code, _) = self.list_offset(topic, partition, -1)?;
+            Ok((!error::RETRIABLE.contains(&code)).then_some(()))
+        })
+    }
+
+    /// [`Connection::produce`] with acks=all, again as long as the answer is one to ask again after, as clients do. For
+    /// batches whose second arrival would not matter: an answer of this kind means that nothing was written.
+    pub fn produce_once_led(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: &[u8],
+    ) -> anyhow::Result<(i16, i64)> {
+        crate::wait::until("a leader that takes records", Duration::from_secs(20), || {
+            let (code, offset) = self.produce(topic, partition, -1, batch)?;
+            Ok((!error::RETRIABLE.contains(&code)).then_some((code, offset)))
+        })
     }
 
     /// Fetch 11 of one partition: error code, high watermark, log start offset and the records' bytes.

@@ -104,3 +104,9 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
 fn is_file(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file())
 }
+
+/// Says that a test does not apply here, by design: not a skip.
+pub fn note(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "{test} does not apply: {why}");
+}
