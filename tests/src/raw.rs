@@ -404,6 +404,12 @@ pub struct Fetched {
 
 /// What Fetch 11 answered.
 pub fn fetched(answer: &[u8]) -> anyhow::Result<Vec<Fetched>> {
+    let borrowed = fetched_slices(answer)?;
+    Ok(borrowed.into_iter().map(|(head, records)| Fetched { records: records.to_vec(), ..head }).collect())
+}
+
+/// What Fetch 11 answered, the records left where they are (the heads hold none).
+pub fn fetched_slices(answer: &[u8]) -> anyhow::Result<Vec<(Fetched, &[u8])>> {
     let mut reader = Reader(answer);
     reader.i32()?;
     let code = reader.i16()?;
@@ -417,8 +423,8 @@ pub fn fetched(answer: &[u8]) -> anyhow::Result<Vec<Fetched>> {
             let log_start = reader.i64()?;
             reader.array(|reader| Ok((reader.i64()?, reader.i64()?)))?;
             reader.i32()?;
-            let records = reader.bytes()?.to_vec();
-            Ok(Fetched { partition, error, high_watermark, log_start, records })
+            let head = Fetched { partition, error, high_watermark, log_start, records: Vec::new() };
+            Ok((head, reader.bytes()?))
         })
     })?;
     Ok(topics.into_iter().flatten().collect())

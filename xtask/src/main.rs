@@ -1,5 +1,7 @@
 //! Ottla's one entry for tests, schemas, fuzzing, interop and benchmarks: `cargo xtask --help`.
+#![allow(clippy::indexing_slicing, reason = "a tool for developers: a surprise stops it and says where")]
 
+mod bench;
 mod kafka_jars;
 mod process;
 mod schema;
@@ -17,6 +19,8 @@ enum Command {
     Test,
     /// Installs the foreign clients and tools the tests use into target/tools.
     Tools,
+    /// Measures Ottla and Apache Kafka in turn and writes docs/benchmarks.md.
+    Bench(bench::Options),
     /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
     Schema,
 }
@@ -26,6 +30,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fmt => process::run(it::project::cargo().args(["fmt", "--all"])),
         Command::Test => test::run(),
         Command::Tools => tools::install(),
+        Command::Bench(options) => bench::run(&options),
         Command::Schema => schema::run(),
     }
 }

@@ -1,0 +1,214 @@
+//! A client that costs almost nothing: it replays ready-made requests over blocking sockets, from one thread.
+
+use std::collections::VecDeque;
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use it::batch::{Batch, extents};
+use it::broker::{Broker, cpu_of};
+use it::raw::{Connection, api, error, fetch_body, fetched_slices, frame, produce_body, produced};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+const BATCH_BYTES: usize = 65_536;
+const RECORD_BYTES: usize = 1_000;
+const SINGLE_RECORD_BYTES: usize = 100;
+/// Kafka's clients keep as many unanswered produce requests.
+const PIPELINE: usize = 5;
+const FETCH_PARTITION_BYTES: i32 = 1 << 20;
+const FETCH_WAIT_MS: i32 = 500;
+
+/// What a load cost.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Bytes of record batches acknowledged or read.
+    pub(crate) bytes: u64,
+    /// Wall time.
+    pub(crate) elapsed: Duration,
+    /// The broker's CPU time.
+    pub(crate) cpu: Duration,
+    /// Of each request, sorted; from the moment it was due where there is a rate, so that a stall is not left out.
+    pub(crate) latencies: Vec<Duration>,
+}
+
+impl Outcome {
+    /// The latency that this fraction of the requests did not exceed.
+    pub(crate) fn percentile(&self, fraction: f64) -> Duration {
+        let index = (self.latencies.len() as f64 * fraction) as usize;
+        self.latencies.get(index).or(self.latencies.last()).copied().unwrap_or_default()
+    }
+}
+
+/// Loads one topic of a broker.
+#[derive(Debug)]
+pub(crate) struct Load {
+    address: String,
+    pid: u32,
+    topic: String,
+}
+
+impl Load {
+    /// For an existing topic.
+    pub(crate) fn new(broker: &Broker, topic: &str) -> Self {
+        Self { address: broker.address(), pid: broker.pid(), topic: topic.to_owned() }
+    }
+
+    /// Requests of one 64 KiB batch for every partition, acks=all, on one connection; at a steady rate in MB/s if given.
+    pub(crate) fn produce(&self, bytes: u64, rate: Option<f64>) -> anyhow::Result<Outcome> {
+        let batch = Batch::of_size(BATCH_BYTES, RECORD_BYTES).bytes();
+        let partitions = self.partitions()?;
+        let payload = (batch.len() * partitions.len()) as u64;
+        let request = frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &partitions, -1, &batch));
+        let gap = rate.map(|rate| Duration::from_secs_f64(payload as f64 / (rate * 1e6)));
+        let plan = Plan {
+            requests: vec![request],
+            payload,
+            count: bytes.div_ceil(payload),
+            connections: 1,
+            pipeline: PIPELINE,
+            gap,
+        };
+        self.replay(&plan)
+    }
+
+    /// Requests of one 100-byte record, acks=all, one unanswered at a time on each connection, over the partitions in turn.
+    pub(crate) fn single_records(&self, count: u64, connections: usize) -> anyhow::Result<Outcome> {
+        let batch = Batch::of_size(1, SINGLE_RECORD_BYTES).bytes();
+        let request = |partition: &i32| {
+            frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &[*partition], -1, &batch))
+        };
+        let requests = self.partitions()?.iter().map(request).collect();
+        let plan = Plan { requests, payload: batch.len() as u64, count, connections, pipeline: 1, gap: None };
+        self.replay(&plan)
+    }
+
+    /// Reads at least as many bytes from the start of all partitions, on one connection.
+    pub(crate) fn fetch(&self, bytes: u64) -> anyhow::Result<Outcome> {
+        let mut positions: Vec<(i32, i64)> =
+            self.partitions()?.into_iter().map(|partition| (partition, 0)).collect();
+        let mut connection = Connection::open(&self.address)?;
+        let mut answer = Vec::new();
+        let mut outcome = self.begin()?;
+        let start = Instant::now();
+        while outcome.bytes < bytes {
+            let asked = Instant::now();
+            let body = fetch_body(&self.topic, &positions, FETCH_WAIT_MS, FETCH_PARTITION_BYTES);
+            connection.stream.write_all(&frame(api::FETCH, 11, 9, &body))?;
+            read_frame(&mut connection, &mut answer)?;
+            let before = outcome.bytes;
+            for (head, records) in fetched_slices(answer.get(4..).context("a whole answer")?)? {
+                ensure!(head.error == error::NONE, "fetch: error {}", head.error);
+                let position = positions.iter_mut().find(|(partition, _)| *partition == head.partition);
+                let position = position.context("a partition we asked for")?;
+                outcome.bytes += records.len() as u64;
+                position.1 = extents(records).last().map_or(position.1, |(_, last, _)| last + 1);
+            }
+            outcome.latencies.push(asked.elapsed());
+            ensure!(outcome.bytes > before, "{} has only {} bytes", self.topic, outcome.bytes);
+        }
+        outcome.elapsed = start.elapsed();
+        self.finish(outcome)
+    }
+
+    fn partitions(&self) -> anyhow::Result<Vec<i32>> {
+        let leaders = Connection::open(&self.address)?.leaders(&self.topic)?;
+        Ok((0..i32::try_from(leaders.len())?).collect())
+    }
+
+    fn replay(&self, plan: &Plan) -> anyhow::Result<Outcome> {
+        let mut lanes =
+            (0..plan.connections).map(|_| Lane::open(&self.address)).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut outcome = self.begin()?;
+        let start = Instant::now();
+        let mut due = start;
+        let mut sent = 0;
+        let mut answered = 0;
+        while answered < plan.count {
+            for lane in &mut lanes {
+                while sent < plan.count
+                    && lane.unanswered.len() < plan.pipeline
+                    && (plan.gap.is_none() || Instant::now() >= due)
+                {
+                    lane.unanswered.push_back(if plan.gap.is_some() { due } else { Instant::now() });
+                    lane.connection.stream.write_all(&plan.requests[sent as usize % plan.requests.len()])?;
+                    sent += 1;
+                    due += plan.gap.unwrap_or_default();
+                }
+            }
+            let patience = match plan.gap {
+                Some(_) if sent < plan.count => due.saturating_duration_since(Instant::now()),
+                _ => Duration::from_secs(30),
+            };
+            for index in readable(&lanes, patience)? {
+                let lane = &mut lanes[index];
+                read_frame(&mut lane.connection, &mut lane.answer)?;
+                let answer = lane.answer.get(4..).context("a whole answer")?;
+                ensure!(
+                    produced(answer)?.iter().all(|(code, _)| *code == error::NONE),
+                    "produce: {:?}",
+                    produced(answer)?
+                );
+                let asked = lane.unanswered.pop_front().context("an answer to a request")?;
+                outcome.latencies.push(asked.elapsed());
+                answered += 1;
+            }
+        }
+        outcome.elapsed = start.elapsed();
+        outcome.bytes = answered * plan.payload;
+        self.finish(outcome)
+    }
+
+    fn begin(&self) -> anyhow::Result<Outcome> {
+        Ok(Outcome { bytes: 0, elapsed: Duration::ZERO, cpu: cpu_of(self.pid)?, latencies: Vec::new() })
+    }
+
+    fn finish(&self, mut outcome: Outcome) -> anyhow::Result<Outcome> {
+        outcome.cpu = cpu_of(self.pid)?.saturating_sub(outcome.cpu);
+        outcome.latencies.sort_unstable();
+        Ok(outcome)
+    }
+}
+
+struct Plan {
+    /// Whole frames, used in turn.
+    requests: Vec<Vec<u8>>,
+    /// Bytes of record batches in each.
+    payload: u64,
+    count: u64,
+    connections: usize,
+    /// Unanswered requests a connection may have.
+    pipeline: usize,
+    /// Time between requests; as fast as they are answered when `None`.
+    gap: Option<Duration>,
+}
+
+struct Lane {
+    connection: Connection,
+    unanswered: VecDeque<Instant>,
+    answer: Vec<u8>,
+}
+
+impl Lane {
+    fn open(address: &str) -> anyhow::Result<Self> {
+        Ok(Self { connection: Connection::open(address)?, unanswered: VecDeque::new(), answer: Vec::new() })
+    }
+}
+
+/// The lanes with unanswered requests that have something to read, after waiting for the first.
+fn readable(lanes: &[Lane], patience: Duration) -> anyhow::Result<Vec<usize>> {
+    let waiting: Vec<usize> = (0..lanes.len()).filter(|index| !lanes[*index].unanswered.is_empty()).collect();
+    let mut descriptors: Vec<PollFd<'_>> =
+        waiting.iter().map(|index| PollFd::new(&lanes[*index].connection.stream, PollFlags::IN)).collect();
+    poll(&mut descriptors, Some(&Timespec::try_from(patience)?))?;
+    let ready = waiting.iter().zip(&descriptors).filter(|(_, descriptor)| !descriptor.revents().is_empty());
+    Ok(ready.map(|(index, _)| *index).collect())
+}
+
+/// Reads one frame without its length into a buffer that is kept.
+fn read_frame(connection: &mut Connection, answer: &mut Vec<u8>) -> anyhow::Result<()> {
+    let mut length = [0; 4];
+    connection.stream.read_exact(&mut length)?;
+    answer.resize(usize::try_from(i32::from_be_bytes(length))?, 0);
+    connection.stream.read_exact(answer)?;
+    Ok(())
+}
