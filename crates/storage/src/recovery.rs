@@ -1,0 +1,627 @@
+//! Opening a log: taking what can be trusted as it is, scanning what cannot, and cutting only what no flush had covered.
+//!
+//! Below the recovery point everything had been flushed; bytes that are missing or wrong there are damage, and the log
+//! is not opened. From the recovery point on, every batch is checked. The first that is not whole and intact ends the
+//! log: a power cut leaves any part of what was not synced. What survives is synced before it counts as flushed: after
+//! a mere kill it is in the page cache only.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ottla_record::error::BatchError;
+use ottla_record::header::BatchHeader;
+use ottla_record::{Now, Offset, TopicId};
+
+use crate::checkpoint::TopicPartition;
+use crate::config::{LogConfig, LogStart};
+use crate::disk::{Disk, EntryKind, File};
+use crate::error::{AtPath, OpenError};
+use crate::file_names::{
+    CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, FileName, LEADER_EPOCHS, PARTITION_METADATA, TEMPORARY_SUFFIX,
+};
+use crate::handles::SegmentFiles;
+use crate::identity::PartitionMetadata;
+use crate::index_file::{IndexEntry, IndexFile, is_damage};
+use crate::leader_epochs::LeaderEpochs;
+use crate::log::{Active, Log, marker_of};
+use crate::log_directory::{LogDirectory, read_topic_id};
+use crate::producer_snapshot;
+use crate::producer_state::ProducerStates;
+use crate::reservation::Reservation;
+use crate::scan::{BatchScan, Check, Scanned, read_batch, written_end};
+use crate::segment::{Indexer, Segment};
+use crate::whole_file;
+
+/// What opening a log took, for one line in the broker's own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Segments found.
+    pub segments: usize,
+    /// Bytes of batches that were read and checked.
+    pub scanned_bytes: u64,
+    /// Bytes cut off because they were no whole batch, or came after one that was not.
+    pub truncated_bytes: u64,
+    /// Segments removed because they came after the cut.
+    pub removed_segments: usize,
+    /// Segments whose indexes were built anew.
+    pub rebuilt_indexes: usize,
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} segments, {} bytes scanned, {} bytes of a torn tail cut off, {} segments behind it removed, \
+             {} indexes rebuilt",
+            self.segments,
+            self.scanned_bytes,
+            self.truncated_bytes,
+            self.removed_segments,
+            self.rebuilt_indexes
+        )
+    }
+}
+
+impl Log {
+    /// Opens (or creates) the log in `dir`, a directory of the root named `<topic>-<partition>`.
+    ///
+    /// Afterwards everything in it is durable: `flushed_end = log_end`. A torn tail is cut with one warning.
+    pub fn open(
+        root: &Arc<LogDirectory>,
+        dir: PathBuf,
+        topic_id: TopicId,
+        config: LogConfig,
+        start: LogStart,
+        now: Now,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let not_a_partition = || OpenError::Metadata {
+            path: dir.clone(),
+            reason: "a partition's directory is named <topic>-<number>".to_owned(),
+        };
+        let name = TopicPartition::from_directory(&dir).ok_or_else(not_a_partition)?;
+        prepare_directory(&**root.disk(), &dir, topic_id)?;
+        let loader = Loader {
+            root,
+            dir: dir.into(),
+            start,
+            interval: u64::from(config.index_interval_bytes),
+            report: Recovery::default(),
+            segments: Vec::new(),
+            epochs: LeaderEpochs::default(),
+            epochs_known: false,
+            compacted: config.compacted,
+            transactions_from: None,
+            changed: Vec::new(),
+        };
+        loader.load(name, topic_id, config, now)
+    }
+}
+
+/// Sees to the directory and its `partition.metadata`, durably.
+fn prepare_directory(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<(), OpenError> {
+    let exists = match disk.list(dir) {
+        Ok(_) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => Err(error).at(dir)?,
+    };
+    if !exists {
+        disk.create_dir(dir).at(dir)?;
+        disk.sync_dir(Path::new("")).at("")?;
+    }
+    match read_topic_id(disk, dir)? {
+        Some(found) if found != topic_id => {
+            Err(OpenError::TopicId { path: dir.to_owned(), expected: topic_id, found })
+        }
+        Some(_) => Ok(()),
+        None => {
+            let path = dir.join(PARTITION_METADATA);
+            let text = PartitionMetadata { topic_id }.write();
+            Ok(whole_file::replace(disk, &path, text.as_bytes()).at(path)?)
+        }
+    }
+}
+
+struct Loader<'a> {
+    root: &'a Arc<LogDirectory>,
+    dir: Arc<Path>,
+    start: LogStart,
+    interval: u64,
+    report: Recovery,
+    segments: Vec<Arc<Segment>>,
+    epochs: LeaderEpochs,
+    /// False if the epoch file was missing or damaged: then it is rebuilt from all batches.
+    epochs_known: bool,
+    /// Only a compacted log has gaps.
+    compacted: bool,
+    /// The first segment whose transaction index is to be built anew.
+    transactions_from: Option<Offset>,
+    /// Files that were changed or scanned: synced before anything counts as flushed.
+    changed: Vec<Arc<dyn File>>,
+}
+
+/// Where a scan of a segment ended.
+struct SegmentEnd {
+    /// Bytes of batches.
+    size: u64,
+    /// The offset after the last batch.
+    next: Offset,
+    indexer: Indexer,
+    /// False if bytes had to be cut off behind the batches: what follows in other segments is behind a hole.
+    complete: bool,
+}
+
+impl Loader<'_> {
+    fn disk(&self) -> &dyn Disk {
+        &**self.root.disk()
+    }
+
+    fn load(
+        mut self,
+        name: TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+        now: Now,
+    ) -> Result<(Log, Recovery), OpenError> {
+        let (bases, mut snapshots) = self.tidy()?;
+        self.report.segments = bases.len();
+        self.load_epochs()?;
+        let mut end = None;
+        let mut bases = bases.into_iter().peekable();
+        while let Some(base) = bases.next() {
+            let loaded = self.load_segment(base, bases.peek().copied())?;
+            // Records were lost here, or the next segment was created when more had been written than survived.
+            let gap = bases.peek().is_some_and(|next_base| *next_base != loaded.next);
+            let behind_a_hole = !loaded.complete || gap && loaded.next >= self.start.recovery_point;
+            end = Some(loaded);
+            if behind_a_hole {
+                for base in bases.by_ref() {
+                    self.remove_segment(base)?;
+                }
+            }
+        }
+        let log_start = self.start.log_start.unwrap_or(Offset::ZERO);
+        if self.segments.is_empty() && self.start.recovery_point > log_start {
+            return Err(self.corrupt(log_start, 0, log_start, "there is no segment".to_owned()));
+        }
+        let (mut log_end, mut size, mut indexer) = match end {
+            Some(end) => (end.next, end.size, end.indexer),
+            None => (log_start, 0, Indexer::starting(None)),
+        };
+        if log_end < self.start.recovery_point {
+            let base = self.segments.last().map_or(log_start, |segment| segment.base());
+            return Err(self.corrupt(base, size, log_end, "the log ends here".to_owned()));
+        }
+        if log_end < log_start {
+            // Acknowledged from the page cache only (`os`), deleted up to the log start, and then lost: what is left
+            // lies below the log start.
+            for segment in std::mem::take(&mut self.segments) {
+                self.remove_segment(segment.base())?;
+            }
+            (log_end, size, indexer) = (log_start, 0, Indexer::starting(None));
+        }
+        if self.segments.is_empty() {
+            let segment = Segment::new(self.root.disk(), self.root.handles(), &self.dir, log_end);
+            segment.files.get_or_create(FileKind::Log).at(segment.files.path(FileKind::Log))?;
+            self.segments.push(Arc::new(segment));
+        }
+        let first_base = self.segments.first().map_or(log_end, |segment| segment.base());
+        let log_start = log_start.max(first_base);
+        let epochs_dirty = self.settle_epochs(log_start, log_end)?;
+        let producers = self.load_producers(&mut snapshots, log_start, log_end)?;
+        if !self.start.clean || !self.changed.is_empty() {
+            self.sync()?;
+        }
+        let Some(active) = self.segments.last().cloned() else {
+            return Err(self.corrupt(log_start, 0, log_start, "there is no segment".to_owned()));
+        };
+        let first_timestamp = self.first_timestamp(&active, size)?;
+        let mut log = Log {
+            root: Arc::clone(self.root),
+            dir: self.dir,
+            name,
+            topic_id,
+            config,
+            segments: Arc::new(self.segments),
+            active: Active {
+                segment: active,
+                end: size,
+                reservation: Reservation::none(size),
+                indexer,
+                first_timestamp,
+                since: now.wall,
+            },
+            log_start,
+            log_end,
+            flushed_end: log_end,
+            recovery_point: Offset::ZERO,
+            unflushed: Vec::new(),
+            newest_unsynced_base: (size == 0).then_some(log_end),
+            unsynced_indexes: Vec::new(),
+            epochs: self.epochs,
+            epochs_dirty,
+            producers,
+            snapshots,
+            unsynced_snapshots: Vec::new(),
+            bytes_since_snapshot: 0,
+            bytes_since_checkpoint: 0,
+            poisoned: false,
+        };
+        if log.epochs_dirty {
+            log.store_epochs()?;
+        }
+        // Batches and indexes were synced above: nothing needs a scan any more.
+        log.recovery_point = log_end;
+        log.root.note_recovery_point(&log.name, log_end);
+        if self.report.truncated_bytes > 0 {
+            tracing::warn!(
+                dir = %log.dir.display(),
+                bytes = self.report.truncated_bytes,
+                log_end = log_end.get(),
+                "a torn tail was cut off: {} bytes that had not been flushed were no whole batch",
+                self.report.truncated_bytes
+            );
+        }
+        log.debug_check();
+        Ok((log, self.report))
+    }
+
+    /// Removes what crashes and deletions have left; returns the bases of the segments and the snapshots' offsets.
+    fn tidy(&mut self) -> Result<(BTreeSet<Offset>, BTreeSet<Offset>), OpenError> {
+        let mut kinds: Vec<FileName> = Vec::new();
+        for entry in self.disk().list(&self.dir).at(&*self.dir)? {
+            if entry.kind == EntryKind::Directory {
+                continue;
+            }
+            let leftover = [DELETED_SUFFIX, CLEANED_SUFFIX, TEMPORARY_SUFFIX];
+            if leftover.iter().any(|suffix| entry.name.ends_with(suffix)) {
+                self.remove(&entry.name)?;
+            } else if let Some(name) = FileName::parse(&entry.name) {
+                kinds.push(name);
+            }
+        }
+        let of = |kind| kinds.iter().filter(move |name| name.kind == kind).map(|name| name.base);
+        let bases: BTreeSet<Offset> = of(FileKind::Log).collect();
+        let snapshots = of(FileKind::ProducerSnapshot).collect();
+        for name in &kinds {
+            let is_index = !matches!(name.kind, FileKind::Log | FileKind::ProducerSnapshot);
+            if is_index && !bases.contains(&name.base) {
+                self.remove(&name.to_string())?;
+            }
+        }
+        Ok((bases, snapshots))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), OpenError> {
+        let path = self.dir.join(name);
+        whole_file::remove(self.disk(), &path).at(path)?;
+        Ok(())
+    }
+
+    fn remove_segment(&mut self, base: Offset) -> Result<(), OpenError> {
+        let path = self.dir.join(FileName { base, kind: FileKind::Log }.to_string());
+        let file = self.disk().open(&path, crate::disk::OpenMode::Read).at(&path)?;
+        let len = file.len().at(&path)?;
+        self.report.truncated_bytes += written_end(&*file, 0, len).at(&path)?;
+        self.report.removed_segments += 1;
+        for kind in FileKind::ALL {
+            self.remove(&FileName { base, kind }.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn load_epochs(&mut self) -> Result<(), OpenError> {
+        let path = self.dir.join(LEADER_EPOCHS);
+        let Some(text) = whole_file::read(self.disk(), &path).at(&path)? else { return Ok(()) };
+        match LeaderEpochs::read(&text) {
+            Ok(epochs) => (self.epochs, self.epochs_known) = (epochs, true),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "the leader epochs are read from the batches instead");
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads one segment; `next` is the base of the one after it.
+    fn load_segment(&mut self, base: Offset, next: Option<Offset>) -> Result<SegmentEnd, OpenError> {
+        let files = SegmentFiles::new(
+            Arc::clone(self.root.disk()),
+            Arc::clone(self.root.handles()),
+            Arc::clone(&self.dir),
+            base,
+        );
+        let files = Arc::new(files);
+        let path = files.path(FileKind::Log);
+        let file = files.get(FileKind::Log).at(&path)?;
+        let len = file.len().at(&path)?;
+        let (offsets, offsets_lost) = load_index(&files)?;
+        let (times, times_lost) = load_index(&files)?;
+        let (aborted, aborted_lost) = load_index(&files)?;
+        let segment = Arc::new(Segment::of(files, offsets, times, aborted));
+        // Few transactions are aborted, so a missing transaction index is nothing unusual; a damaged one is.
+        let lost = offsets_lost != Lost::No || times_lost != Lost::No || aborted_lost == Lost::Damaged;
+        let outside = |offset| offset < base || next.is_some_and(|next| offset >= next);
+        let implausible = segment.offsets.last().is_some_and(|entry| outside(entry.last_offset))
+            || segment.times.last().is_some_and(|entry| outside(entry.last_offset))
+            || segment.aborted.last().is_some_and(|entry| outside(entry.last_offset));
+        let rebuild = (lost || implausible) && len > 0;
+        let end = self.scan(&segment, &file, len, next, rebuild)?;
+        segment.set_size(end.size);
+        self.segments.push(segment);
+        Ok(end)
+    }
+
+    /// Walks a segment from the last index entry below the recovery point (or from its start, if the indexes must be
+    /// built anew): below the recovery point to see that all of it is there, from it on to see what is there.
+    fn scan(
+        &mut self,
+        segment: &Arc<Segment>,
+        file: &Arc<dyn File>,
+        len: u64,
+        next_base: Option<Offset>,
+        rebuild: bool,
+    ) -> Result<SegmentEnd, OpenError> {
+        let base = segment.base();
+        let path = segment.files.path(FileKind::Log);
+        let flushed = self.start.recovery_point;
+        let resume = if rebuild { None } else { self.resume_at(segment, file, len)? };
+        let (mut indexer, mut next) = match &resume {
+            Some((_, header)) => (Indexer::starting(segment.times.last()), header.base_offset()),
+            None => {
+                segment.clear_indexes().at(&path)?;
+                self.report.rebuilt_indexes += usize::from(rebuild);
+                self.transactions_from = self.transactions_from.or(Some(base));
+                (Indexer::starting(None), base)
+            }
+        };
+        let mut scan = BatchScan::new(&**file, resume.as_ref().map_or(0, |(position, _)| *position), len);
+        let mut has_entry = resume.is_some();
+        let (size, stopped) = loop {
+            let at = scan.position();
+            let check = if next < flushed && !rebuild { Check::Header } else { Check::Crc };
+            let (position, header) = match scan.next(check).at(&path)? {
+                Scanned::Batch { position, header } => (position, header),
+                stopped => break (at, stopped),
+            };
+            // Offsets may have gaps (compaction) but never go back, nor into the next segment.
+            if header.base_offset() < next || next_base.is_some_and(|base| header.last_offset() >= base) {
+                let (base_offset, last_offset_delta) =
+                    (header.base_offset().get(), header.last_offset_delta());
+                break (at, Scanned::Invalid(BatchError::OffsetRange { base_offset, last_offset_delta }));
+            }
+            if std::mem::take(&mut has_entry) {
+                indexer.skip(&header);
+            } else {
+                indexer.note(segment, &header, position, self.interval);
+            }
+            if check == Check::Crc {
+                self.note_epoch(&header);
+                self.report.scanned_bytes += header.len() as u64;
+            }
+            next = header.last_offset().next();
+        };
+        let complete = stopped == Scanned::End || next_base == Some(next);
+        let expected = next_base.map_or(flushed, |base| base.min(flushed));
+        // A compacted segment may end before the next one begins; a file that was cut short is not told from that.
+        let lost = next < expected && !(stopped == Scanned::End && next_base.is_some() && self.compacted);
+        if lost {
+            let reason = match stopped {
+                Scanned::Invalid(error) => error.to_string(),
+                Scanned::End => "the file ends here".to_owned(),
+                _ => "zeros where a batch should be".to_owned(),
+            };
+            return Err(self.corrupt(base, size, next, reason));
+        }
+        if size < len {
+            self.report.truncated_bytes += written_end(&**file, size, len).at(&path)? - size;
+            file.set_len(size).at(&path)?;
+        }
+        if next_base.is_some() {
+            indexer.note_max_timestamp(segment);
+        }
+        if size < len || next > flushed || rebuild {
+            segment.write_indexes().at(&path)?;
+            self.changed.push(Arc::clone(file));
+            self.changed.extend(segment.index_files().at(&path)?);
+        }
+        Ok(SegmentEnd { size, next, indexer, complete })
+    }
+
+    /// The last index entry below the recovery point whose batch is where it says, with what lies behind it cut off all
+    /// three indexes.
+    fn resume_at(
+        &self,
+        segment: &Segment,
+        file: &Arc<dyn File>,
+        len: u64,
+    ) -> Result<Option<(u64, BatchHeader)>, OpenError> {
+        let (files, flushed) = (&segment.files, self.start.recovery_point);
+        let path = files.path(FileKind::OffsetIndex);
+        segment.offsets.keep_while(files, |entry| entry.last_offset < flushed).at(&path)?;
+        let Some(entry) = segment.offsets.last() else { return Ok(None) };
+        let position = u64::from(entry.position);
+        let found = BatchScan::short(&**file, position, len).next(Check::Header).at(&path)?;
+        let Scanned::Batch { header, .. } = found else { return Ok(None) };
+        if header.last_offset() != entry.last_offset {
+            return Ok(None);
+        }
+        segment.times.keep_while(files, |time| time.last_offset < flushed).at(&path)?;
+        segment.aborted.keep_while(files, |aborted| aborted.last_offset < flushed).at(&path)?;
+        Ok(Some((position, header)))
+    }
+
+    fn note_epoch(&mut self, header: &BatchHeader) {
+        if let Some(epoch) = header.partition_leader_epoch()
+            && self.epochs.latest().is_none_or(|latest| latest.epoch < epoch)
+        {
+            self.epochs.assign(epoch, header.base_offset());
+        }
+    }
+
+    /// Brings the epochs in line with the log. True if the file must be written.
+    fn settle_epochs(&mut self, log_start: Offset, log_end: Offset) -> Result<bool, OpenError> {
+        if !self.epochs_known {
+            self.epochs = LeaderEpochs::default();
+            for segment in self.segments.clone() {
+                self.walk(&segment, log_end, |loader, _, _, header| {
+                    loader.note_epoch(header);
+                    Ok(())
+                })?;
+            }
+        }
+        let mut changed = !self.epochs_known && self.epochs.latest().is_some();
+        changed |= self.epochs.truncate_from_end(log_end);
+        changed |= self.epochs.truncate_from_start(log_start);
+        Ok(changed || self.report.scanned_bytes > 0)
+    }
+
+    /// Reads the newest snapshot that is sound, and the batches behind it.
+    fn load_producers(
+        &mut self,
+        snapshots: &mut BTreeSet<Offset>,
+        log_start: Offset,
+        log_end: Offset,
+    ) -> Result<ProducerStates, OpenError> {
+        // One beyond the end describes records that are gone; another may be written there under its name.
+        for offset in snapshots.split_off(&log_end.next()) {
+            self.remove_snapshot(offset)?;
+        }
+        let mut states = ProducerStates::default();
+        let mut from = log_start;
+        // An abort marker is understood only with the start of its transaction, which may lie in an older segment.
+        let usable = self.transactions_from.unwrap_or(log_end);
+        while let Some(offset) = snapshots.range(log_start..=usable.max(log_start)).next_back().copied() {
+            let path = self.dir.join(FileName { base: offset, kind: FileKind::ProducerSnapshot }.to_string());
+            let bytes = whole_file::read(self.disk(), &path).at(&path)?.unwrap_or_default();
+            match producer_snapshot::decode(&bytes) {
+                Ok(loaded) => {
+                    (states, from) = (loaded, offset);
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(file = %path.display(), %error, "a damaged producer snapshot is not used");
+                    snapshots.remove(&offset);
+                    self.remove_snapshot(offset)?;
+                }
+            }
+        }
+        if from < log_end {
+            let first = self.segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
+            for segment in self.segments.get(first..).unwrap_or_default().to_vec() {
+                self.walk(&segment, log_end, |_, file, position, header| {
+                    if header.base_offset() < from || header.producer().is_none() {
+                        return Ok(());
+                    }
+                    let marker = if header.attributes().is_control() {
+                        let bytes = read_batch(file, position, header)?;
+                        let records = bytes.get(ottla_record::HEADER_LEN..).unwrap_or_default();
+                        // A control batch that cannot be read as a marker means nothing to producers.
+                        marker_of(header, records).unwrap_or_default()
+                    } else {
+                        None
+                    };
+                    let ended = states.apply(header, marker.as_ref());
+                    if let Some(aborted) = ended.and_then(|ended| ended.aborted())
+                        && segment.aborted.last().is_none_or(|last| last < aborted)
+                    {
+                        segment.aborted.push(aborted);
+                    }
+                    Ok(())
+                })?;
+                if segment.aborted.buffered() > 0 {
+                    let path = segment.files.path(FileKind::TransactionIndex);
+                    segment.aborted.write_out(&segment.files).at(&path)?;
+                    self.changed.push(segment.files.get(FileKind::TransactionIndex).at(&path)?);
+                }
+            }
+        }
+        Ok(states)
+    }
+
+    fn remove_snapshot(&self, offset: Offset) -> Result<(), OpenError> {
+        self.remove(&FileName { base: offset, kind: FileKind::ProducerSnapshot }.to_string())
+    }
+
+    /// Hands over the header of every batch of a segment that has been loaded.
+    fn walk(
+        &mut self,
+        segment: &Segment,
+        log_end: Offset,
+        mut visit: impl FnMut(&mut Self, &dyn File, u64, &BatchHeader) -> std::io::Result<()>,
+    ) -> Result<(), OpenError> {
+        let path = segment.files.path(FileKind::Log);
+        let file = segment.log_file().at(&path)?;
+        let mut scan = BatchScan::new(&*file, 0, segment.size());
+        let mut next = segment.base();
+        loop {
+            let at = scan.position();
+            match scan.next(Check::Header).at(&path)? {
+                Scanned::Batch { position, header } => {
+                    visit(self, &*file, position, &header).at(&path)?;
+                    next = header.last_offset().next();
+                }
+                Scanned::End => return Ok(()),
+                Scanned::Unwritten if next >= log_end => return Ok(()),
+                Scanned::Unwritten => {
+                    let reason = "zeros where a batch should be".to_owned();
+                    return Err(self.corrupt(segment.base(), at, next, reason));
+                }
+                Scanned::Invalid(error) => {
+                    return Err(self.corrupt(segment.base(), at, next, error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn first_timestamp(
+        &self,
+        active: &Segment,
+        size: u64,
+    ) -> Result<Option<Option<ottla_record::Timestamp>>, OpenError> {
+        if size == 0 {
+            return Ok(None);
+        }
+        let path = active.files.path(FileKind::Log);
+        let file = active.log_file().at(&path)?;
+        match BatchScan::short(&*file, 0, size).next(Check::Header).at(&path)? {
+            Scanned::Batch { header, .. } => Ok(Some(header.max_timestamp())),
+            _ => Ok(Some(None)),
+        }
+    }
+
+    /// What survived is made durable, and so are the names, gone and new.
+    fn sync(&self) -> Result<(), OpenError> {
+        for result in self.disk().sync_files(&self.changed) {
+            result.at(&*self.dir)?;
+        }
+        self.disk().sync_dir(&self.dir).at(&*self.dir)?;
+        Ok(())
+    }
+
+    fn corrupt(&self, base: Offset, position: u64, offset: Offset, reason: String) -> OpenError {
+        let path = self.dir.join(FileName { base, kind: FileKind::Log }.to_string());
+        let path = self.disk().root().unwrap_or_default().join(path);
+        OpenError::Corrupt { path, position, offset, recovery_point: self.start.recovery_point, reason }
+    }
+}
+
+/// What was wrong with an index file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    No,
+    Missing,
+    Damaged,
+}
+
+fn load_index<E: IndexEntry>(files: &Arc<SegmentFiles>) -> Result<(IndexFile<E>, Lost), OpenError> {
+    match IndexFile::load(files) {
+        Ok(Some(index)) => Ok((index, Lost::No)),
+        Ok(None) => Ok((IndexFile::empty(), Lost::Missing)),
+        Err(error) if is_damage(&error) => {
+            tracing::warn!(%error, "a damaged index is built anew");
+            Ok((IndexFile::empty(), Lost::Damaged))
+        }
+        Err(error) => Err(error).at(files.path(E::KIND))?,
+    }
+}
