@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`metadata`] | the cluster image and the only commands that change it: brokers, topics, elections, configs |
+//! | [`config`] | the table of configs: names, types, defaults, ranges, and what they come to |
 //!
 //! ```
 //! use ottla_coordination::metadata::{Command, FormCluster, Image, Response};

@@ -1,15 +1,15 @@
 //! A topic and its partitions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_record::{BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId};
 use serde::{Deserialize, Serialize};
 
 use super::name::TopicName;
+use crate::config::Settings;
 
 /// Config values that were set, by name; what is absent has its default.
-pub type Configs = BTreeMap<String, String>;
+pub type Configs = Settings;
 
 /// One topic. Cheap to clone: partitions and configs are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]

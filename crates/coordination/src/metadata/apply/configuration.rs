@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::config::{self, BrokerLevel, ListEdit, Scope};
 use crate::metadata::command::{AlterConfigs, ConfigChange, ConfigEdit, ConfigOp, ConfigResource};
 use crate::metadata::image::Image;
 use crate::metadata::response::AlterConfigError;
@@ -13,6 +14,12 @@ const MAX_CONFIGURED_GROUPS: usize = 10_000;
 
 /// The longest config value. The longest that means something is a list of replicas to throttle.
 const MAX_VALUE: usize = 32 * 1024;
+
+/// The longest config name. Brokers take names they do not know, so the table bounds neither this nor their number.
+const MAX_NAME: usize = 256;
+
+/// The most configs on one resource.
+const MAX_CONFIGS: usize = 1_000;
 
 impl Image {
     pub(super) fn alter_configs(&mut self, command: &AlterConfigs) -> Vec<Result<(), AlterConfigError>> {
@@ -35,8 +42,9 @@ impl Image {
         &self,
         values: &[(String, Option<String>)],
     ) -> Result<Configs, String> {
-        let resource = ConfigResource::Topic(String::new());
-        replaced(&resource, values)
+        let configs = given(values)?;
+        check(&ConfigResource::Topic(String::new()), &configs)?;
+        Ok(configs)
     }
 
     fn decide_configs(&self, change: &ConfigChange) -> Result<Configs, AlterConfigError> {
@@ -65,13 +73,17 @@ impl Image {
                 current
             }
         };
-        match &change.edit {
-            ConfigEdit::Replace(values) => replaced(resource, values),
-            ConfigEdit::Incremental(steps) => {
-                edited(resource, current.map(|c| (**c).clone()).unwrap_or_default(), steps)
-            }
-        }
-        .map_err(AlterConfigError::Invalid)
+        let decide = || {
+            let configs = match &change.edit {
+                ConfigEdit::Replace(values) => given(values)?,
+                ConfigEdit::Incremental(steps) => {
+                    edited(resource, current.map(|c| (**c).clone()).unwrap_or_default(), steps)?
+                }
+            };
+            check(resource, &configs)?;
+            Ok(configs)
+        };
+        decide().map_err(AlterConfigError::Invalid)
     }
 
     fn set_configs(&mut self, resource: &ConfigResource, configs: Configs) {
@@ -96,11 +108,11 @@ fn put<K: Ord + Clone>(all: &mut imbl::OrdMap<K, Arc<Configs>>, key: K, configs:
     }
 }
 
-fn replaced(resource: &ConfigResource, values: &[(String, Option<String>)]) -> Result<Configs, String> {
+/// The values of a full replacement; a value that is missing is no way to delete one.
+fn given(values: &[(String, Option<String>)]) -> Result<Configs, String> {
     let mut configs = Configs::new();
     for (name, value) in values {
         let value = value.as_ref().ok_or_else(|| format!("Null value not supported for configs: {name}"))?;
-        check(resource, name, value)?;
         if configs.insert(name.clone(), value.clone()).is_some() {
             return Err(format!("Config {name} is given twice."));
         }
@@ -114,72 +126,49 @@ fn edited(
     steps: &[(String, ConfigOp)],
 ) -> Result<Configs, String> {
     for (name, op) in steps {
+        let edit_list = |edit, elements: &str| {
+            let current = configs.get(name).map(String::as_str);
+            config::edit_list(scope(resource), name, current, edit, elements).map_err(|e| e.to_string())
+        };
         let value = match op {
             ConfigOp::Set(value) => value.clone(),
+            ConfigOp::Append(elements) => edit_list(ListEdit::Append, elements)?,
+            ConfigOp::Subtract(elements) => edit_list(ListEdit::Subtract, elements)?,
             ConfigOp::Delete => {
                 // Also for names nobody knows (any more): that is how they are got rid of.
                 configs.remove(name);
                 continue;
             }
-            ConfigOp::Append(added) => {
-                let mut elements = elements_of(resource, name, &configs, "APPEND")?;
-                for element in split(added) {
-                    if !elements.contains(&element) {
-                        elements.push(element);
-                    }
-                }
-                elements.join(",")
-            }
-            ConfigOp::Subtract(removed) => {
-                let mut elements = elements_of(resource, name, &configs, "SUBTRACT")?;
-                let removed = split(removed);
-                elements.retain(|element| !removed.contains(element));
-                elements.join(",")
-            }
         };
-        check(resource, name, &value)?;
         configs.insert(name.clone(), value);
     }
     Ok(configs)
 }
 
-/// The elements of a list as it stands, the default one if nothing is set.
-fn elements_of(
-    resource: &ConfigResource,
-    name: &str,
-    configs: &Configs,
-    op: &'static str,
-) -> Result<Vec<String>, String> {
-    let default = list_default(resource, name)
-        .ok_or_else(|| format!("Can't {op} to key {name} because its type is not LIST."))?;
-    Ok(split(configs.get(name).map_or(default, String::as_str)))
-}
-
-fn split(list: &str) -> Vec<String> {
-    list.split(',').map(str::trim).filter(|element| !element.is_empty()).map(str::to_owned).collect()
-}
-
-/// Checks one value. Until the configuration table is joined here, this knows form and size only.
-fn check(_resource: &ConfigResource, name: &str, value: &str) -> Result<(), String> {
-    let named = !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    if !named {
-        return Err(format!("Unknown config name: {name}"));
+fn scope(resource: &ConfigResource) -> Scope {
+    match resource {
+        ConfigResource::Topic(_) => Scope::Topic,
+        ConfigResource::Broker(_) => Scope::Broker,
+        ConfigResource::Group(_) => Scope::Group,
     }
-    if value.len() > MAX_VALUE {
+}
+
+/// Checks all the configs a resource would have: some values are only wrong together.
+fn check(resource: &ConfigResource, configs: &Configs) -> Result<(), String> {
+    if let Some(name) = configs.keys().find(|name| name.len() > MAX_NAME) {
+        return Err(format!("A config name of {} bytes is longer than the {MAX_NAME} allowed.", name.len()));
+    }
+    if let Some((name, _)) = configs.iter().find(|(_, value)| value.len() > MAX_VALUE) {
         return Err(format!("The value of {name} is longer than {MAX_VALUE} bytes."));
     }
-    Ok(())
-}
-
-/// The default of a config whose type is a list; `None` for any other.
-fn list_default(resource: &ConfigResource, name: &str) -> Option<&'static str> {
-    match (resource, name) {
-        (ConfigResource::Topic(_), "cleanup.policy") => Some("delete"),
-        (
-            ConfigResource::Topic(_),
-            "leader.replication.throttled.replicas" | "follower.replication.throttled.replicas",
-        ) => Some(""),
-        _ => None,
+    if configs.len() > MAX_CONFIGS {
+        return Err(format!("No more than {MAX_CONFIGS} configs can be set on one resource."));
     }
+    match resource {
+        ConfigResource::Topic(_) => config::validate_topic(configs),
+        ConfigResource::Broker(Some(_)) => config::validate_broker(BrokerLevel::One, configs),
+        ConfigResource::Broker(None) => config::validate_broker(BrokerLevel::All, configs),
+        ConfigResource::Group(_) => config::validate_group(configs),
+    }
+    .map_err(|e| e.to_string())
 }
