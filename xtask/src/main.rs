@@ -4,6 +4,7 @@
 mod bench;
 mod kafka_jars;
 mod process;
+mod record_oracle;
 mod schema;
 mod test;
 mod tools;
@@ -21,6 +22,8 @@ enum Command {
     Tools,
     /// Measures Ottla and Apache Kafka in turn and writes docs/benchmarks.md.
     Bench(bench::Options),
+    /// Compares our record batches with Kafka's own, both ways (needs Java and Maven).
+    RecordOracle(record_oracle::Options),
     /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
     Schema,
 }
@@ -31,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Tools => tools::install(),
         Command::Bench(options) => bench::run(&options),
+        Command::RecordOracle(options) => record_oracle::run(&options),
         Command::Schema => schema::run(),
     }
 }

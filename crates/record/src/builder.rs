@@ -5,7 +5,9 @@ use bytes::Bytes;
 use crate::compression::Codec;
 use crate::control::EndTransactionMarker;
 use crate::error::BatchError;
-use crate::header::{Attributes, BatchHeader, CRC_FROM, HEADER_LEN, LENGTH_PREFIX, ProducerStamp, crc32c};
+use crate::header::{
+    Attributes, BatchHeader, CRC_FROM, HEADER_LEN, LENGTH_PREFIX, ProducerStamp, TimestampType, crc32c,
+};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 use crate::record::{Header, Record};
 use crate::time::Timestamp;
@@ -67,6 +69,26 @@ impl BatchBuilder {
             next_offset: Offset::ZERO,
             overflow: false,
         }
+    }
+
+    /// A batch that takes the place of another one: with its offsets, stamps, flags and timestamps, but only those of its
+    /// records that will be [pushed](Self::push_record), and in any codec. So compaction rewrites a batch.
+    pub fn rewriting(original: &BatchHeader, codec: Codec) -> Self {
+        let mut builder =
+            Self::new(codec).base_offset(original.base_offset()).last_offset(original.last_offset());
+        builder.attributes = original.attributes().with_compression(codec.compression());
+        builder.leader_epoch = original.partition_leader_epoch();
+        builder.producer = original.producer();
+        builder.delete_horizon = original.delete_horizon();
+        builder.log_append_time = match original.attributes().timestamp_type() {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => original.max_timestamp(),
+        };
+        if original.record_count() == 0 {
+            // The largest timestamp of a batch that lost its records stays what it was.
+            builder.max_timestamp = original.max_timestamp;
+        }
+        builder
     }
 
     /// Offset of the first record. Call it before the first [`push`](Self::push).

@@ -12,6 +12,7 @@
 //! | [`compression`] | the codecs, both ways, with a bound on what decompression produces |
 //! | [`produce`] | [`validate`]: what a producer sent, checked once |
 //! | [`builder`] | [`BatchBuilder`]: batches from records |
+//! | [`dump`] | a batch as one line of JSON |
 //! | [`error`] | [`BatchError`] and the class of Kafka error each case is |
 //!
 //! From a producer's records to what lies in the log:
@@ -56,6 +57,7 @@ pub mod batch;
 pub mod builder;
 pub mod compression;
 pub mod control;
+pub mod dump;
 pub mod error;
 pub mod header;
 pub mod ids;
