@@ -25,6 +25,11 @@ public final class Toolbox {
     public static void main(String[] args) throws Exception {
         DataInputStream in = new DataInputStream(new BufferedInputStream(System.in));
         DataOutputStream answers = new DataOutputStream(new BufferedOutputStream(System.out));
+        // SLF4J says once per JVM that it has nowhere to log to: not a word of the first tool's.
+        PrintStream terminal = System.err;
+        System.setErr(new PrintStream(OutputStream.nullOutputStream()));
+        org.slf4j.LoggerFactory.getLogger(Toolbox.class);
+        System.setErr(terminal);
         Exit.setExitProcedure((code, message) -> end(code));
         Exit.setHaltProcedure((code, message) -> end(code));
         // Some tools close their producer in a shutdown hook: theirs comes when the tool ends, not when the JVM does.

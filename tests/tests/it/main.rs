@@ -10,6 +10,9 @@
 mod assigned_consumers;
 mod bad_input;
 mod debian_corpus;
+mod dump_log;
+mod full_disk;
 mod hostile_connections;
 mod kafka_tools;
+mod kill_nine;
 mod lifecycle;
