@@ -27,11 +27,7 @@ const INTERNAL_TOPICS: &str = "an internal topic needs no more copies than there
 pub const DEVIATIONS: &[Deviation] = &[
     fixed("node.id", "1", "one node needs no configuration"),
     fixed("process.roles", "broker,controller", "one node needs no configuration"),
-    fixed(
-        "controller.listener.names",
-        "CONTROLLER",
-        "the quorum has its own connections; the key is only accepted",
-    ),
+    fixed("controller.listener.names", "CONTROLLER", "one node needs no configuration"),
     fixed(
         "listeners",
         "PLAINTEXT://127.0.0.1:9092",
@@ -60,4 +56,23 @@ pub const DEVIATIONS: &[Deviation] = &[
 /// The deviation of a broker key.
 pub fn of(name: &str) -> Option<&'static Deviation> {
     DEVIATIONS.iter().find(|deviation| deviation.name == name)
+}
+
+/// Ottla's default of a key whose default depends on the cluster, for this many brokers.
+pub(super) fn computed_default(name: &str, brokers: usize) -> Option<i64> {
+    let copies = brokers.clamp(1, 3);
+    match name {
+        "offsets.topic.replication.factor"
+        | "transaction.state.log.replication.factor"
+        | "share.coordinator.state.topic.replication.factor" => i64::try_from(copies).ok(),
+        "transaction.state.log.min.isr" | "share.coordinator.state.topic.min.isr" => {
+            Some(default_min_insync_replicas(copies))
+        }
+        _ => None,
+    }
+}
+
+/// `min.insync.replicas` of a topic with this many replicas, where nobody set it.
+pub(super) const fn default_min_insync_replicas(replicas: usize) -> i64 {
+    if replicas >= 3 { 2 } else { 1 }
 }

@@ -3,6 +3,10 @@
 //! - [`definitions`] and [`find`]: the table, one row a key ([`Definition`]), and [`deviation`]: the defaults that
 //!   are not Kafka's.
 //! - [`validate_topic`], [`validate_broker`], [`edit_list`]: what a request may set.
+//! - [`properties`] and [`Given`]: what a person gave a broker, in a file and on the command line.
+//! - [`Layers`]: which of the places where a key is set counts; from it [`TopicConfig`] and [`BrokerConfig`], the typed
+//!   values, and [`Entry`], what `DescribeConfigs` answers.
+//! - [`explain`] and [`document`]: the same for people.
 //!
 //! ```
 //! use ottla_coordination::config::{self, Scope};
@@ -15,17 +19,35 @@
 //! assert_eq!(config::nearest(Scope::Broker, "log.retention.hour"), Some("log.retention.hours"));
 //! ```
 
+mod broker;
 mod definition;
+mod describe;
 pub mod deviation;
+mod document;
+mod explain;
+mod given;
+mod layers;
+mod listener;
+pub mod properties;
 mod suggestion;
 pub mod synonyms;
 mod table;
+mod topic;
+mod typed;
 mod validation;
 mod value;
 
+pub use broker::{BrokerConfig, ConnectionLimits, FetchLimits, TopicDefaults};
 pub use definition::{Allowed, Definition, Importance, Initial, Kind, Scope, Support, Update};
+pub use describe::{Entry, SetAt};
+pub use document::document;
+pub use explain::explain;
+pub use given::{Given, GivenError, Notice, Origin};
+pub use layers::{Layers, Source};
+pub use listener::{Endpoint, Listener};
 pub use suggestion::nearest;
 pub use table::{definitions, find};
+pub use topic::{AckDurability, TopicConfig};
 pub use validation::{
     BrokerLevel, ConfigError, ListEdit, Settings, edit_list, validate_broker, validate_client_metrics,
     validate_group, validate_topic,

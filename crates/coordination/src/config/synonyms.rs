@@ -64,6 +64,17 @@ pub fn of_topic_key(name: &str) -> &'static [Synonym] {
     SYNONYMS.iter().find(|(topic, _)| *topic == name).map_or(&[], |(_, synonyms)| synonyms)
 }
 
+/// All broker keys that say what this broker key says, itself among them, the one that counts most first.
+pub(super) fn of_broker_key(name: &str) -> impl Iterator<Item = &str> {
+    let group = SYNONYMS
+        .iter()
+        .map(|(_, synonyms)| *synonyms)
+        .find(|synonyms| synonyms.len() > 1 && synonyms.iter().any(|synonym| synonym.name == name))
+        .unwrap_or_default();
+    let alone = group.is_empty().then_some(name);
+    group.iter().map(|synonym| synonym.name).chain(alone)
+}
+
 /// The key of `scope` that somebody meant who wrote a topic's key for a broker, or a broker's for a topic.
 pub(super) fn across(scope: Scope, name: &str) -> Option<&'static str> {
     match scope {

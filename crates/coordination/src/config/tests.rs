@@ -4,6 +4,9 @@ use expect_test::{Expect, expect};
 
 use super::*;
 
+mod given;
+mod resolution;
+
 const FACTS: &str = include_str!("../../facts/kafka-4.3-configs.tsv");
 
 /// Every row of the table, written as the facts file writes Kafka's `ConfigDef`s.

@@ -200,7 +200,7 @@ fn set_or_default(scope: Scope, settings: &Settings, name: &str) -> Option<Value
 }
 
 /// `listener.name.internal.max.connections` is `max.connections` of one listener (KIP-103).
-fn without_listener_prefix(name: &str) -> (&str, bool) {
+pub(super) fn without_listener_prefix(name: &str) -> (&str, bool) {
     match name.strip_prefix("listener.name.").and_then(|rest| rest.split_once('.')) {
         Some((_listener, key)) => (key, true),
         None => (name, false),

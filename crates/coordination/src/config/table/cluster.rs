@@ -12,8 +12,8 @@ configs! {
         "A broker that sends no heartbeat for this long is fenced.";
     "initial.broker.registration.timeout.ms": Int = "60000", Any, Medium, ReadOnly, Accepted,
         "How long a starting broker tries to register.";
-    "controller.listener.names": List = required, NonEmptyList, High, ReadOnly, Accepted,
-        "Listeners of the controller. Ottla's quorum has its own connection between nodes.";
+    "controller.listener.names": List = required, NonEmptyList, High, ReadOnly, Honoured,
+        "Listeners of a controller. Ottla\'s nodes agree over connections of their own, and do not open these.";
     "controller.performance.always.log.threshold.ms": Long = "2000", AtLeast(0), Medium, ReadOnly, Accepted,
         "Controller events slower than this are always logged by Kafka.";
     "controller.performance.sample.period.ms": Long = "60000", AtLeast(100), Medium, ReadOnly, Accepted,

@@ -76,7 +76,7 @@ configs! {
         "Broker's value of the topic config of the same name.";
     "compression.gzip.level": Int = "-1", GzipLevel, Medium, ClusterWide, Honoured,
         "Broker's value of the topic config of the same name.";
-    "compression.lz4.level": Int = "9", Between(1, 17), Medium, ClusterWide, Honoured,
+    "compression.lz4.level": Int = "9", Between(1, 17), Medium, ClusterWide, Accepted,
         "Broker's value of the topic config of the same name.";
     "compression.zstd.level": Int = "3", Between(-131_072, 22), Medium, ClusterWide, Honoured,
         "Broker's value of the topic config of the same name.";

@@ -10,8 +10,8 @@ configs! {
         "What happens to old segments: `delete` drops them by age and size, `compact` keeps the last record of every key. Both may be given; an empty list keeps everything.";
     "compression.gzip.level": Int = "-1", GzipLevel, Medium, Resource, Honoured,
         "Level used when the broker compresses with gzip; -1 is the library's own default.";
-    "compression.lz4.level": Int = "9", Between(1, 17), Medium, Resource, Honoured,
-        "Level used when the broker compresses with lz4.";
+    "compression.lz4.level": Int = "9", Between(1, 17), Medium, Resource, Accepted,
+        "Level used when the broker compresses with lz4. Ottla's lz4 has one level.";
     "compression.type": String = "producer", OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), Medium, Resource, Honoured,
         "Codec of stored batches. `producer` keeps what the producer sent; any other value makes the broker recompress batches that differ.";
     "compression.zstd.level": Int = "3", Between(-131_072, 22), Medium, Resource, Honoured,
@@ -28,7 +28,7 @@ configs! {
         "Replicas whose catching up is throttled on the follower's side: partition:broker pairs, or `*` for all.";
     "index.interval.bytes": Int = "4096", AtLeast(0), Medium, Resource, Honoured,
         "Bytes of log between two entries of the offset index.";
-    "internal.segment.bytes": Int = null, Any, Medium, Resource, Accepted,
+    "internal.segment.bytes": Int = null, Any, Medium, Resource, Honoured,
         "Kafka's test-only override of segment.bytes, without its lower bound.";
     "leader.replication.throttled.replicas": List = "", ThrottledReplicas, Medium, Resource, Accepted,
         "Replicas whose catching up is throttled on the leader's side: partition:broker pairs, or `*` for all.";
