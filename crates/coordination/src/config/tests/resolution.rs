@@ -194,7 +194,7 @@ fn broker_entries() {
         "file: log.retention.hours=1 ssl.key.password=secret my.plugin=secret num.partitions=4; \
          cluster: log.retention.ms=20 max.connections=7; broker: max.connections=8",
     );
-    let mut out = String::new();
+    let mut out = "broker\n".to_owned();
     let entries = story.layers().describe_broker();
     for key in [
         "log.retention.ms",
@@ -211,6 +211,7 @@ fn broker_entries() {
         show(&mut out, entries.iter().find(|entry| entry.name == key).unwrap());
     }
     expect![[r#"
+        broker
             log.retention.ms = 20 DYNAMIC_DEFAULT_BROKER_CONFIG
                 DYNAMIC_DEFAULT_BROKER_CONFIG: log.retention.ms = 20
                 STATIC_BROKER_CONFIG: log.retention.hours = 1
@@ -238,11 +239,12 @@ fn broker_entries() {
             advertised.listeners = null DEFAULT_CONFIG read-only
     "#]]
     .assert_eq(&out);
-    let mut out = String::new();
+    let mut out = "all brokers\n".to_owned();
     for entry in story.layers().describe_all_brokers() {
         show(&mut out, &entry);
     }
     expect![[r#"
+        all brokers
             log.retention.ms = 20 DYNAMIC_DEFAULT_BROKER_CONFIG
                 DYNAMIC_DEFAULT_BROKER_CONFIG: log.retention.ms = 20
             max.connections = 7 DYNAMIC_DEFAULT_BROKER_CONFIG
@@ -255,7 +257,7 @@ fn broker_entries() {
 #[test]
 fn group_and_client_metrics_entries() {
     let story = Story::read("file: group.consumer.session.timeout.ms=50000");
-    let mut out = String::new();
+    let mut out = "group\n".to_owned();
     let entries = story.layers().describe_group(&settings("share.auto.offset.reset=earliest"));
     for key in [
         "consumer.session.timeout.ms",
@@ -269,6 +271,7 @@ fn group_and_client_metrics_entries() {
         show(&mut out, &entry);
     }
     expect![[r#"
+        group
             consumer.session.timeout.ms = 50000 STATIC_BROKER_CONFIG
                 STATIC_BROKER_CONFIG: group.consumer.session.timeout.ms = 50000
                 DEFAULT_CONFIG: group.consumer.session.timeout.ms = 45000
