@@ -49,6 +49,8 @@ pub struct Spec {
     pub settings: Vec<(String, String)>,
     /// A data directory that outlives the broker; a fresh temporary one when `None`.
     pub data_dir: Option<PathBuf>,
+    /// Runs the process under strace, system calls named by the list, with the trace in this file.
+    pub trace: Option<(&'static str, PathBuf)>,
     /// The heap of Kafka's JVM, as `-Xmx` writes it.
     pub kafka_heap: &'static str,
 }
@@ -61,6 +63,7 @@ impl Spec {
             profile: Profile::Dev,
             settings: Vec::new(),
             data_dir: None,
+            trace: None,
             kafka_heap: "512m",
         }
     }
@@ -266,9 +269,21 @@ fn spawn(spec: &Spec, scratch: &Path, data_dir: &Path, port: u16) -> anyhow::Res
         Kind::Ottla => ottla(spec, data_dir, port)?,
         Kind::Kafka => kafka::command(spec, scratch),
     };
+    if let Some((calls, file)) = &spec.trace {
+        command = traced(&command, calls, file);
+    }
     let log = File::options().create(true).append(true).open(scratch.join("log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(scratch);
     command.spawn().with_context(|| format!("{command:?}"))
+}
+
+/// The same command under strace, which stays in the background: our child is the broker itself.
+fn traced(command: &Command, calls: &str, file: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    // -yy names files and both ends of sockets; -s 0 leaves the data out.
+    strace.args(["-D", "-f", "-yy", "-s", "0", "-e", &format!("trace={calls}"), "-o"]).arg(file).arg("--");
+    strace.arg(command.get_program()).args(command.get_args());
+    strace
 }
 
 fn ottla(spec: &Spec, data_dir: &Path, port: u16) -> anyhow::Result<Command> {

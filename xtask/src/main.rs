@@ -2,6 +2,8 @@
 #![allow(clippy::indexing_slicing, reason = "a tool for developers: a surprise stops it and says where")]
 
 mod bench;
+mod fuzz;
+mod interop;
 mod kafka_jars;
 mod process;
 mod record_oracle;
@@ -24,6 +26,10 @@ enum Command {
     Bench(bench::Options),
     /// Compares our record batches with Kafka's own, both ways (needs Java and Maven).
     RecordOracle(record_oracle::Options),
+    /// Runs the suites with foreign clients alone.
+    Interop(interop::Options),
+    /// Runs every fuzz target from its corpus (needs a nightly compiler).
+    Fuzz(fuzz::Options),
     /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
     Schema,
 }
@@ -35,6 +41,8 @@ fn main() -> anyhow::Result<()> {
         Command::Tools => tools::install(),
         Command::Bench(options) => bench::run(&options),
         Command::RecordOracle(options) => record_oracle::run(&options),
+        Command::Interop(options) => interop::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Schema => schema::run(),
     }
 }

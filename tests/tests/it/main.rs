@@ -7,6 +7,7 @@
     reason = "test code: a surprise is a failed test"
 )]
 
+mod advertised_versions;
 mod assigned_consumers;
 mod bad_input;
 mod debian_corpus;
@@ -16,3 +17,4 @@ mod hostile_connections;
 mod kafka_tools;
 mod kill_nine;
 mod lifecycle;
+mod sync_calls;
