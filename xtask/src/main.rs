@@ -5,6 +5,7 @@ mod bench;
 mod fuzz;
 mod interop;
 mod kafka_jars;
+mod oracle;
 mod process;
 mod record_oracle;
 mod schema;
@@ -32,6 +33,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
     Schema,
+    /// Lets Kafka's classes judge `crates/wire` (needs Java and Maven).
+    Oracle(oracle::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -44,5 +47,6 @@ fn main() -> anyhow::Result<()> {
         Command::Interop(options) => interop::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Schema => schema::run(),
+        Command::Oracle(options) => oracle::run(&options),
     }
 }

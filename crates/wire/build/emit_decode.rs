@@ -38,6 +38,11 @@ pub fn function(message: &Message, part: &Struct, out: &mut String) {
                 let (tag, name) = (field.tag.unwrap(), field_name(field));
                 let value = value(message, part, field);
                 writeln!(body, "                    {tag}{test} => this.{name} = {value},").unwrap();
+                // Unlike a tag nobody knows, one of another version is refused by Kafka too.
+                if !test.is_empty() {
+                    writeln!(body, "                    {tag} => return Err(Error::UnexpectedTag(tag)),")
+                        .unwrap();
+                }
             }
             body.push_str(
                 "                    _ => return Ok(false),\n                }\n                Ok(true)\n",

@@ -136,6 +136,9 @@ pub enum Error {
         /// The size of what was read.
         read: usize,
     },
+    /// A tagged field that exists, but not in this version.
+    #[error("tag {0} does not belong to this version")]
+    UnexpectedTag(u32),
     /// A version that the message does not have.
     #[error("{message} has no version {version}")]
     UnsupportedVersion {
