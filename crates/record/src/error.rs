@@ -100,7 +100,7 @@ pub enum BatchError {
     #[error("a producer should not set the timestamp type to LogAppendTime")]
     TimestampType,
     /// Some records are refused, and with them the batch (KIP-467).
-    #[error("{} records have been rejected: {}", .0.errors.len(), .0.first())]
+    #[error("rejected records: {}; {}", .0.errors.len(), .0.first())]
     Records(Box<RefusedRecords>),
     /// A record does not parse.
     #[error("record {index} of the batch is malformed: {what}")]
