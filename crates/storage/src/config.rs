@@ -21,7 +21,7 @@ pub struct LogConfig {
     pub retention_ms: Option<i64>,
     /// `cleanup.policy` contains `delete`; without it only segments below the log start are removed.
     pub delete_expired: bool,
-    /// `cleanup.policy` contains `compact`: offsets may have gaps.
+    /// `cleanup.policy` contains `compact`, or did at any time: offsets may have gaps. Otherwise a gap is damage.
     pub compacted: bool,
     /// `file.delete.delay.ms`: how long a segment's files stay on disk under another name after it left the log.
     pub file_delete_delay_ms: u64,

@@ -85,10 +85,6 @@ impl SegmentFiles {
         self.base
     }
 
-    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
-        &self.disk
-    }
-
     pub(crate) fn path(&self, kind: FileKind) -> PathBuf {
         self.dir.join(FileName { base: self.base, kind }.to_string())
     }

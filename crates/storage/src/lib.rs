@@ -9,14 +9,13 @@
 //! | [`flush`], [`recovery_point`] | making appends durable, and raising the point from which a start scans |
 //! | [`recovery`] | opening a log after whatever happened to it |
 //! | [`roll`] | sealing a segment and starting the next |
-//! | [`read`] | [`LogView`]: reading without a lock |
+//! | [`retention`], [`truncation`] | removing segments at the front, records at the end |
+//! | [`read`], [`timestamps`] | [`LogView`]: reading and looking up without a lock |
 //! | [`scan`] | walking the batches of a file, also offline |
 //! | [`producer_state`], [`producer_snapshot`] | idempotent producers and transactions |
 //! | [`leader_epochs`] | which leader wrote which offsets |
 //! | [`checkpoint`], [`file_names`] | Kafka's small files and names |
 //! | [`config`], [`error`] | settings and what can go wrong |
-
-#![allow(dead_code, reason = "truncation, retention and lookups by time are being written")]
 
 pub mod checkpoint;
 pub mod config;
@@ -32,19 +31,23 @@ pub mod leader_epochs;
 pub mod log;
 pub mod log_directory;
 mod offset_index;
+mod producer_rebuild;
 pub mod producer_snapshot;
 pub mod producer_state;
 pub mod read;
 pub mod recovery;
 pub mod recovery_point;
 mod reservation;
+pub mod retention;
 pub mod roll;
 pub mod scan;
 mod segment;
 mod space;
 mod sync_pool;
 mod time_index;
+pub mod timestamps;
 mod transaction_index;
+pub mod truncation;
 mod whole_file;
 
 pub use checkpoint::TopicPartition;
@@ -61,5 +64,7 @@ pub use producer_state::{Producer, ProducerStates, RecentBatch};
 pub use read::{LogView, ReadSlice};
 pub use recovery::Recovery;
 pub use recovery_point::CheckpointJob;
+pub use retention::DeletedSegment;
 pub use time_index::TimeEntry;
+pub use timestamps::TimestampOffset;
 pub use transaction_index::AbortedTransaction;

@@ -156,8 +156,8 @@ impl Log {
             let batch = batch?;
             batch.verify_crc()?;
             let header = *batch.header();
-            // A compacted log has gaps; it never goes back.
-            if header.base_offset() < end {
+            // Only a compacted log has gaps; none goes back.
+            if header.base_offset() < end || header.base_offset() > end && !self.config.compacted {
                 return Err(AppendError::NotDense { expected: end, got: header.base_offset() });
             }
             let epoch = header.partition_leader_epoch();
@@ -400,7 +400,15 @@ impl Log {
         ];
         for (what, holds) in checks {
             if !holds {
-                panic!("{}: broken invariant: {what}: {self:?}", self.dir.display());
+                panic!(
+                    "{}: broken invariant: {what}; log start {}, recovery point {}, flushed end {}, log end {}, \
+                     segments at {bases:?}",
+                    self.dir.display(),
+                    self.log_start,
+                    self.recovery_point,
+                    self.flushed_end,
+                    self.log_end
+                );
             }
         }
     }
@@ -470,4 +478,4 @@ impl<T> FromIterator<T> for InlineVec<T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -358,3 +358,6 @@ impl StorageError {
         self.source.kind() == io::ErrorKind::NotFound
     }
 }
+
+#[cfg(test)]
+mod tests;

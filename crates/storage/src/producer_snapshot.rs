@@ -168,3 +168,6 @@ fn recent(at: &mut &[u8], producers: &mut BTreeMap<ProducerId, Producer>) -> Opt
     recent.insert(before_last, RecentBatch { last_sequence, last_offset, offset_delta, timestamp });
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,7 +213,6 @@ impl ProducerStates {
         producer.last_timestamp = header.max_timestamp();
         if let Some(marker) = marker.filter(|_| control) {
             producer.coordinator_epoch = Some(marker.coordinator_epoch);
-            producer.recent.clear();
             let start = producer.transaction_start.take()?;
             return Some(self.end_transaction(stamp.id, start, header.base_offset(), marker.control));
         }
@@ -258,11 +257,6 @@ impl ProducerStates {
         });
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Puts back a producer from a snapshot.
     pub(crate) fn restore(&mut self, id: ProducerId, producer: Producer) {
         if let Some(start) = producer.transaction_start {
@@ -271,3 +265,6 @@ impl ProducerStates {
         self.producers.insert(id, producer);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,12 +25,11 @@ use crate::handles::SegmentFiles;
 use crate::identity::PartitionMetadata;
 use crate::index_file::{IndexEntry, IndexFile, is_damage};
 use crate::leader_epochs::LeaderEpochs;
-use crate::log::{Active, Log, marker_of};
+use crate::log::{Active, Log};
 use crate::log_directory::{LogDirectory, read_topic_id};
-use crate::producer_snapshot;
-use crate::producer_state::ProducerStates;
+use crate::producer_rebuild::{RebuildBounds, rebuild_producers, walk};
 use crate::reservation::Reservation;
-use crate::scan::{BatchScan, Check, Scanned, read_batch, written_end};
+use crate::scan::{BatchScan, Check, Scanned, written_end};
 use crate::segment::{Indexer, Segment};
 use crate::whole_file;
 
@@ -168,6 +167,7 @@ impl Loader<'_> {
         self.report.segments = bases.len();
         self.load_epochs()?;
         let mut end = None;
+        let bases = self.drop_deleted(bases)?;
         let mut bases = bases.into_iter().peekable();
         while let Some(base) = bases.next() {
             let loaded = self.load_segment(base, bases.peek().copied())?;
@@ -209,7 +209,9 @@ impl Loader<'_> {
         let first_base = self.segments.first().map_or(log_end, |segment| segment.base());
         let log_start = log_start.max(first_base);
         let epochs_dirty = self.settle_epochs(log_start, log_end)?;
-        let producers = self.load_producers(&mut snapshots, log_start, log_end)?;
+        let bounds = RebuildBounds { log_start, log_end, transactions_from: self.transactions_from };
+        let rebuilt = rebuild_producers(self.disk(), &self.dir, &self.segments, &mut snapshots, bounds)?;
+        self.changed.extend(rebuilt.changed);
         if !self.start.clean || !self.changed.is_empty() {
             self.sync()?;
         }
@@ -217,6 +219,11 @@ impl Loader<'_> {
             return Err(self.corrupt(log_start, 0, log_start, "there is no segment".to_owned()));
         };
         let first_timestamp = self.first_timestamp(&active, size)?;
+        let reservation = if config.preallocate && size == 0 {
+            Reservation::whole(0, u64::from(config.segment_bytes))
+        } else {
+            Reservation::none(size)
+        };
         let mut log = Log {
             root: Arc::clone(self.root),
             dir: self.dir,
@@ -227,7 +234,7 @@ impl Loader<'_> {
             active: Active {
                 segment: active,
                 end: size,
-                reservation: Reservation::none(size),
+                reservation,
                 indexer,
                 first_timestamp,
                 since: now.wall,
@@ -241,7 +248,7 @@ impl Loader<'_> {
             unsynced_indexes: Vec::new(),
             epochs: self.epochs,
             epochs_dirty,
-            producers,
+            producers: rebuilt.states,
             snapshots,
             unsynced_snapshots: Vec::new(),
             bytes_since_snapshot: 0,
@@ -291,6 +298,22 @@ impl Loader<'_> {
             }
         }
         Ok((bases, snapshots))
+    }
+
+    /// Segments that lie below the log start have been deleted; of what a crash left of them, the names may be back in
+    /// any combination.
+    fn drop_deleted(&self, mut bases: BTreeSet<Offset>) -> Result<BTreeSet<Offset>, OpenError> {
+        let log_start = self.start.log_start.unwrap_or(Offset::ZERO);
+        while let (Some(first), Some(second)) = (bases.first().copied(), bases.iter().nth(1).copied()) {
+            if second > log_start {
+                break;
+            }
+            bases.remove(&first);
+            for kind in FileKind::ALL {
+                self.remove(&FileName { base: first, kind }.to_string())?;
+            }
+        }
+        Ok(bases)
     }
 
     fn remove(&self, name: &str) -> Result<(), OpenError> {
@@ -379,13 +402,15 @@ impl Loader<'_> {
         let mut has_entry = resume.is_some();
         let (size, stopped) = loop {
             let at = scan.position();
-            let check = if next < flushed && !rebuild { Check::Header } else { Check::Crc };
-            let (position, header) = match scan.next(check).at(&path)? {
+            // Also below the recovery point: it is little, and a wrong offset in the last batch would move the log end.
+            let (position, header) = match scan.next(Check::Crc).at(&path)? {
                 Scanned::Batch { position, header } => (position, header),
                 stopped => break (at, stopped),
             };
-            // Offsets may have gaps (compaction) but never go back, nor into the next segment.
-            if header.base_offset() < next || next_base.is_some_and(|base| header.last_offset() >= base) {
+            // No CRC covers the base offset. It never goes back, nor into the next segment; only compaction leaves gaps.
+            let gap = header.base_offset() > next && !self.compacted;
+            let overlap = next_base.is_some_and(|base| header.last_offset() >= base);
+            if header.base_offset() < next || gap || overlap {
                 let (base_offset, last_offset_delta) =
                     (header.base_offset().get(), header.last_offset_delta());
                 break (at, Scanned::Invalid(BatchError::OffsetRange { base_offset, last_offset_delta }));
@@ -395,7 +420,7 @@ impl Loader<'_> {
             } else {
                 indexer.note(segment, &header, position, self.interval);
             }
-            if check == Check::Crc {
+            if next >= flushed || rebuild {
                 self.note_epoch(&header);
                 self.report.scanned_bytes += header.len() as u64;
             }
@@ -464,8 +489,8 @@ impl Loader<'_> {
         if !self.epochs_known {
             self.epochs = LeaderEpochs::default();
             for segment in self.segments.clone() {
-                self.walk(&segment, log_end, |loader, _, _, header| {
-                    loader.note_epoch(header);
+                walk(&segment, log_end, |_, _, header| {
+                    self.note_epoch(header);
                     Ok(())
                 })?;
             }
@@ -474,104 +499,6 @@ impl Loader<'_> {
         changed |= self.epochs.truncate_from_end(log_end);
         changed |= self.epochs.truncate_from_start(log_start);
         Ok(changed || self.report.scanned_bytes > 0)
-    }
-
-    /// Reads the newest snapshot that is sound, and the batches behind it.
-    fn load_producers(
-        &mut self,
-        snapshots: &mut BTreeSet<Offset>,
-        log_start: Offset,
-        log_end: Offset,
-    ) -> Result<ProducerStates, OpenError> {
-        // One beyond the end describes records that are gone; another may be written there under its name.
-        for offset in snapshots.split_off(&log_end.next()) {
-            self.remove_snapshot(offset)?;
-        }
-        let mut states = ProducerStates::default();
-        let mut from = log_start;
-        // An abort marker is understood only with the start of its transaction, which may lie in an older segment.
-        let usable = self.transactions_from.unwrap_or(log_end);
-        while let Some(offset) = snapshots.range(log_start..=usable.max(log_start)).next_back().copied() {
-            let path = self.dir.join(FileName { base: offset, kind: FileKind::ProducerSnapshot }.to_string());
-            let bytes = whole_file::read(self.disk(), &path).at(&path)?.unwrap_or_default();
-            match producer_snapshot::decode(&bytes) {
-                Ok(loaded) => {
-                    (states, from) = (loaded, offset);
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(file = %path.display(), %error, "a damaged producer snapshot is not used");
-                    snapshots.remove(&offset);
-                    self.remove_snapshot(offset)?;
-                }
-            }
-        }
-        if from < log_end {
-            let first = self.segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
-            for segment in self.segments.get(first..).unwrap_or_default().to_vec() {
-                self.walk(&segment, log_end, |_, file, position, header| {
-                    if header.base_offset() < from || header.producer().is_none() {
-                        return Ok(());
-                    }
-                    let marker = if header.attributes().is_control() {
-                        let bytes = read_batch(file, position, header)?;
-                        let records = bytes.get(ottla_record::HEADER_LEN..).unwrap_or_default();
-                        // A control batch that cannot be read as a marker means nothing to producers.
-                        marker_of(header, records).unwrap_or_default()
-                    } else {
-                        None
-                    };
-                    let ended = states.apply(header, marker.as_ref());
-                    if let Some(aborted) = ended.and_then(|ended| ended.aborted())
-                        && segment.aborted.last().is_none_or(|last| last < aborted)
-                    {
-                        segment.aborted.push(aborted);
-                    }
-                    Ok(())
-                })?;
-                if segment.aborted.buffered() > 0 {
-                    let path = segment.files.path(FileKind::TransactionIndex);
-                    segment.aborted.write_out(&segment.files).at(&path)?;
-                    self.changed.push(segment.files.get(FileKind::TransactionIndex).at(&path)?);
-                }
-            }
-        }
-        Ok(states)
-    }
-
-    fn remove_snapshot(&self, offset: Offset) -> Result<(), OpenError> {
-        self.remove(&FileName { base: offset, kind: FileKind::ProducerSnapshot }.to_string())
-    }
-
-    /// Hands over the header of every batch of a segment that has been loaded.
-    fn walk(
-        &mut self,
-        segment: &Segment,
-        log_end: Offset,
-        mut visit: impl FnMut(&mut Self, &dyn File, u64, &BatchHeader) -> std::io::Result<()>,
-    ) -> Result<(), OpenError> {
-        let path = segment.files.path(FileKind::Log);
-        let file = segment.log_file().at(&path)?;
-        let mut scan = BatchScan::new(&*file, 0, segment.size());
-        let mut next = segment.base();
-        loop {
-            let at = scan.position();
-            match scan.next(Check::Header).at(&path)? {
-                Scanned::Batch { position, header } => {
-                    visit(self, &*file, position, &header).at(&path)?;
-                    next = header.last_offset().next();
-                }
-                Scanned::End => return Ok(()),
-                Scanned::Unwritten if next >= log_end => return Ok(()),
-                Scanned::Unwritten => {
-                    let reason = "zeros where a batch should be".to_owned();
-                    return Err(self.corrupt(segment.base(), at, next, reason));
-                }
-                Scanned::Invalid(error) => {
-                    return Err(self.corrupt(segment.base(), at, next, error.to_string()));
-                }
-            }
-        }
     }
 
     fn first_timestamp(
@@ -625,3 +552,6 @@ fn load_index<E: IndexEntry>(files: &Arc<SegmentFiles>) -> Result<(IndexFile<E>,
         Err(error) => Err(error).at(files.path(E::KIND))?,
     }
 }
+
+#[cfg(test)]
+mod tests;
