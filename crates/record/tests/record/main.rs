@@ -7,4 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod any_bytes;
+mod damage;
 mod kafka_corpus;
+mod properties;
