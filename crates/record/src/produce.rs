@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 use crate::varint::Cursor;
 
 /// What a topic, and the version of the request, allow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProduceRules {
     /// Who sends.
     pub origin: Origin,

@@ -1,0 +1,98 @@
+//! What a partition asks its caller to do, and the answers it gives.
+
+use ottla_record::{Offset, Timestamp};
+use ottla_storage::{AppendError, CheckpointJob, DeletedSegment, FlushJob};
+
+use crate::view::View;
+
+/// Something the caller must do, in the order given.
+#[derive(Debug)]
+pub enum Effect<W> {
+    /// Run the job, then come back with [`crate::Event::Flushed`]. At most one is out at a time.
+    Flush(FlushJob),
+    /// Run the job, then come back with [`crate::Event::Checkpointed`]. At most one is out at a time.
+    Checkpoint(CheckpointJob),
+    /// Answer a producer.
+    Produced {
+        /// Whom.
+        waiter: W,
+        /// With what.
+        outcome: Result<Produced, ProduceError>,
+    },
+    /// Answer a deletion with the new log start.
+    RecordsDeleted {
+        /// Whom.
+        waiter: W,
+        /// With what.
+        outcome: Result<Offset, DeleteRecordsError>,
+    },
+    /// Show readers this from now on.
+    Publish(View),
+    /// Remove these files when they are due; readers may hold them open.
+    Remove(Vec<DeletedSegment>),
+    /// A write or a flush failed: the log directory is to go offline. Said once.
+    Failed,
+}
+
+/// Where a producer's records went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Produced {
+    /// Offset of the first record; of the first time they were written, for a duplicate.
+    pub base_offset: Offset,
+    /// The broker's time, where the topic stamps with it (`message.timestamp.type=LogAppendTime`).
+    pub append_time: Option<Timestamp>,
+    /// First offset still in the log.
+    pub log_start: Offset,
+}
+
+/// Why a producer's records were not acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProduceError {
+    /// This broker does not lead the partition.
+    #[error("this broker does not lead the partition")]
+    NotLeader,
+    /// Too few replicas are in sync; nothing was written.
+    #[error("{in_sync} replicas are in sync, acks=all needs {required}")]
+    NotEnoughReplicas {
+        /// In-sync replicas now.
+        in_sync: usize,
+        /// `min.insync.replicas`, at most the replication factor.
+        required: usize,
+    },
+    /// The records are written, but the marks did not pass them in time: whether they stay is unknown.
+    #[error("the records were not flushed and replicated before the deadline")]
+    TimedOut,
+    /// More producers wait on this partition than it keeps; nothing was written.
+    #[error("too many producers are waiting on this partition")]
+    Overloaded,
+    /// The log directory is offline.
+    #[error("the log directory is offline after a failed write or flush")]
+    Offline,
+    /// The log refused the records; nothing was written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Why records were not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeleteRecordsError {
+    /// This broker does not lead the partition.
+    #[error("this broker does not lead the partition")]
+    NotLeader,
+    /// The offset lies above the high watermark.
+    #[error("offset {before} lies above the high watermark {high_watermark}")]
+    OutOfRange {
+        /// The offset asked for.
+        before: Offset,
+        /// The largest one allowed.
+        high_watermark: Offset,
+    },
+    /// The topic does not delete (`cleanup.policy` without `delete`).
+    #[error("the topic's cleanup.policy does not allow deleting records")]
+    Policy,
+    /// The log directory is offline.
+    #[error("the log directory is offline after a failed write or flush")]
+    Offline,
+}
