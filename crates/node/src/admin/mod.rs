@@ -1,0 +1,3 @@
+//! Administration: topics, configs, offsets, log directories.
+
+pub mod topics;

@@ -1,0 +1,110 @@
+//! Where answers go: one call of a client waits for the outcomes of several partitions.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use ottla_record::Offset;
+use ottla_replication::{DeleteRecordsError, Produced};
+use parking_lot::Mutex;
+
+use crate::produce::ProduceOutcome;
+
+/// The handle a partition keeps for whoever waits on it.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// A producer's slot.
+    Produce(Slot<ProduceOutcome>),
+    /// A deletion's slot.
+    DeleteRecords(Slot<Result<Offset, DeleteRecordsError>>),
+}
+
+impl Waiter {
+    pub(crate) fn produced(self, outcome: Result<Produced, ottla_replication::ProduceError>) {
+        if let Self::Produce(slot) = self {
+            slot.complete(outcome.map_err(Into::into));
+        }
+    }
+
+    pub(crate) fn records_deleted(self, outcome: Result<Offset, DeleteRecordsError>) {
+        if let Self::DeleteRecords(slot) = self {
+            slot.complete(outcome);
+        }
+    }
+}
+
+/// A future of several outcomes, in the order of the slots; ready when the last one is in.
+#[derive(Debug)]
+pub struct Ticket<T> {
+    call: Arc<Mutex<Call<T>>>,
+}
+
+/// One outcome that a [`Ticket`] waits for. Dropped without an outcome it leaves `None`, so that no ticket waits for ever.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    call: Option<Arc<Mutex<Call<T>>>>,
+    index: usize,
+}
+
+#[derive(Debug)]
+struct Call<T> {
+    outcomes: Vec<Option<T>>,
+    remaining: usize,
+    waker: Option<Waker>,
+}
+
+/// A ticket for `n` outcomes, and their slots.
+pub(crate) fn ticket<T>(n: usize) -> (Ticket<T>, impl Iterator<Item = Slot<T>>) {
+    let outcomes = std::iter::repeat_with(|| None).take(n).collect();
+    let call = Arc::new(Mutex::new(Call { outcomes, remaining: n, waker: None }));
+    let slots = {
+        let call = Arc::clone(&call);
+        (0..n).map(move |index| Slot { call: Some(Arc::clone(&call)), index })
+    };
+    (Ticket { call }, slots)
+}
+
+impl<T> Slot<T> {
+    /// Puts the outcome in; the last one wakes the ticket's owner.
+    pub(crate) fn complete(mut self, outcome: T) {
+        self.fill(Some(outcome));
+    }
+
+    fn fill(&mut self, outcome: Option<T>) {
+        let Some(call) = self.call.take() else { return };
+        let mut call = call.lock();
+        if let Some(slot) = call.outcomes.get_mut(self.index) {
+            *slot = outcome;
+        }
+        call.remaining -= 1;
+        if call.remaining == 0
+            && let Some(waker) = call.waker.take()
+        {
+            drop(call);
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        self.fill(None);
+    }
+}
+
+impl<T> Future for Ticket<T> {
+    type Output = Vec<Option<T>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut call = self.call.lock();
+        if call.remaining == 0 {
+            return Poll::Ready(std::mem::take(&mut call.outcomes));
+        }
+        match &mut call.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}

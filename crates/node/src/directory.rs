@@ -1,0 +1,21 @@
+//! What all partitions of the log directory share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::flush::FlushCoordinator;
+use crate::keeper::Keeper;
+use crate::ports::Clock;
+
+/// The threads and clocks behind the partitions of one log directory.
+pub(crate) struct DirectoryShell {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) flusher: FlushCoordinator,
+    pub(crate) keeper: Keeper,
+}
+
+impl fmt::Debug for DirectoryShell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryShell").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! The flush coordinator of the log directory: while one round of syncs runs, what arrives waits for the next together.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ottla_replication::Event;
+use ottla_storage::{CheckpointJob, Disk, File, FlushJob};
+use parking_lot::{Condvar, Mutex};
+
+use crate::completion::Waiter;
+use crate::host::PartitionHost;
+
+/// Collects sync jobs, at most one of a kind a partition, and runs all that have come in one round of [`Disk::sync_files`].
+///
+/// Idle, a round starts at once; there is no timer. Under load the rounds group by themselves: the longer the disk
+/// takes, the more jobs wait for the next round.
+#[derive(Debug)]
+pub(crate) struct FlushCoordinator {
+    disk: Arc<dyn Disk>,
+    rounds: Mutex<Rounds>,
+    arrived: Condvar,
+}
+
+/// Something of one partition that must be synced.
+#[derive(Debug)]
+pub(crate) enum SyncJob {
+    Flush(FlushJob),
+    Checkpoint(CheckpointJob),
+}
+
+#[derive(Debug, Default)]
+struct Rounds {
+    next: Vec<(Arc<PartitionHost>, SyncJob)>,
+    running: bool,
+    closed: bool,
+}
+
+impl FlushCoordinator {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        Self { disk, rounds: Mutex::default(), arrived: Condvar::new() }
+    }
+
+    /// Adds a job to the next round.
+    pub(crate) fn submit(&self, host: Arc<PartitionHost>, job: SyncJob) {
+        self.rounds.lock().next.push((host, job));
+        self.arrived.notify_one();
+    }
+
+    /// True if no round runs and none is wanted: then a lone client's job may be run where it arose.
+    pub(crate) fn is_idle(&self) -> bool {
+        let rounds = self.rounds.lock();
+        !rounds.running && rounds.next.is_empty()
+    }
+
+    /// Runs a job on the calling thread. True if everything in it is durable.
+    pub(crate) fn run_now(&self, job: &FlushJob) -> bool {
+        let mut succeeded = true;
+        for file in &job.files {
+            succeeded &= logged(file.sync(), "fdatasync");
+        }
+        for dir in &job.dirs {
+            succeeded &= logged(self.disk.sync_dir(dir), "fsync of a directory");
+        }
+        succeeded
+    }
+
+    /// Runs rounds until closed and empty. The body of the coordinator's thread.
+    pub(crate) fn run(&self) {
+        loop {
+            let round = {
+                let mut rounds = self.rounds.lock();
+                rounds.running = false;
+                while rounds.next.is_empty() {
+                    if rounds.closed {
+                        return;
+                    }
+                    self.arrived.wait(&mut rounds);
+                }
+                rounds.running = true;
+                std::mem::take(&mut rounds.next)
+            };
+            self.run_round(round);
+        }
+    }
+
+    /// Lets [`FlushCoordinator::run`] end once nothing is left.
+    pub(crate) fn close(&self) {
+        self.rounds.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    fn run_round(&self, round: Vec<(Arc<PartitionHost>, SyncJob)>) {
+        let files: Vec<_> = round.iter().flat_map(|(_, job)| job.files().iter().cloned()).collect();
+        let mut synced = self.disk.sync_files(&files).into_iter();
+        // A directory that several jobs name is synced once; after the files, so that no name outlives its bytes.
+        let dirs: BTreeSet<&PathBuf> = round.iter().flat_map(|(_, job)| job.dirs()).collect();
+        let failed: BTreeSet<PathBuf> = dirs
+            .into_iter()
+            .filter(|dir| !logged(self.disk.sync_dir(dir), "fsync of a directory"))
+            .cloned()
+            .collect();
+        for (host, job) in round {
+            let mut succeeded = !job.dirs().iter().any(|dir| failed.contains(dir));
+            for _ in job.files() {
+                // A missing result is a failure: nothing is known of that file.
+                succeeded &= synced.next().is_some_and(|result| logged(result, "sync of a segment"));
+            }
+            host.submit(job.ended(succeeded));
+        }
+    }
+}
+
+impl SyncJob {
+    fn files(&self) -> &[Arc<dyn File>] {
+        match self {
+            Self::Flush(job) => &job.files,
+            Self::Checkpoint(job) => &job.files,
+        }
+    }
+
+    fn dirs(&self) -> &[PathBuf] {
+        match self {
+            Self::Flush(job) => &job.dirs,
+            Self::Checkpoint(job) => &job.dirs,
+        }
+    }
+
+    fn ended(self, succeeded: bool) -> Event<Waiter> {
+        match self {
+            Self::Flush(job) => Event::Flushed { end: job.end, succeeded },
+            Self::Checkpoint(job) => Event::Checkpointed { job, succeeded },
+        }
+    }
+}
+
+fn logged(result: std::io::Result<()>, what: &str) -> bool {
+    if let Err(error) = &result {
+        tracing::error!(%error, "{what} failed: the log directory goes offline; check the disk, then restart the broker");
+    }
+    result.is_ok()
+}

@@ -1,0 +1,252 @@
+//! A partition and its driver: whichever task finds the partition idle runs it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ottla_record::{Monotonic, PartitionIndex, TopicId};
+use ottla_replication::{Availability, Effect, Event, Partition, View};
+use ottla_storage::{LeaderEpochs, Log, TopicPartition};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::completion::Waiter;
+use crate::directory::DirectoryShell;
+use crate::fetch_wait::FetchWaiters;
+use crate::flush::SyncJob;
+
+/// Events that may lie in a partition's inbox. Past this the caller waits for the partition instead: it holds a
+/// worker back, which holds its connections back.
+pub const MAX_INBOX: usize = 1024;
+
+/// One partition on this broker.
+///
+/// Events are handled under the partition's lock by the task that brings them. A task that finds the lock taken leaves
+/// its event in the inbox; the holder looks there once more after it has let go, so no event is left behind. Readers
+/// use the published [`View`] and take no lock.
+pub struct PartitionHost {
+    topic: Arc<str>,
+    name: TopicPartition,
+    topic_id: TopicId,
+    machine: Mutex<Option<Partition<Waiter>>>,
+    inbox: Mutex<VecDeque<Event<Waiter>>>,
+    view: ArcSwap<View>,
+    fetchers: FetchWaiters,
+    /// [`Partition::next_deadline`] in nanoseconds, so that the keeper can see without a lock whom to wake.
+    next_deadline: AtomicU64,
+    shell: Arc<DirectoryShell>,
+}
+
+/// Who syncs a partition's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlushBy {
+    /// The directory's flush coordinator, together with whatever else waits.
+    Coordinator,
+    /// This thread at once: nothing else waits, and handing over costs more than it saves.
+    Caller,
+}
+
+impl PartitionHost {
+    pub(crate) fn new(
+        topic: Arc<str>,
+        name: TopicPartition,
+        topic_id: TopicId,
+        partition: Partition<Waiter>,
+        shell: Arc<DirectoryShell>,
+    ) -> Arc<Self> {
+        let view = ArcSwap::from_pointee(partition.view());
+        Arc::new(Self {
+            topic,
+            name,
+            topic_id,
+            machine: Mutex::new(Some(partition)),
+            inbox: Mutex::default(),
+            view,
+            fetchers: FetchWaiters::default(),
+            next_deadline: AtomicU64::new(u64::MAX),
+            shell,
+        })
+    }
+
+    /// Name of the topic.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// Id of the topic.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    /// Number within the topic.
+    pub fn index(&self) -> PartitionIndex {
+        self.name.partition
+    }
+
+    /// Topic and number, as directories are named.
+    pub fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    /// The picture readers see now.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn fetchers(&self) -> &FetchWaiters {
+        &self.fetchers
+    }
+
+    pub(crate) fn next_deadline(&self) -> Monotonic {
+        Monotonic::from_start(Duration::from_nanos(self.next_deadline.load(Ordering::Relaxed)))
+    }
+
+    /// The history of leader epochs; `None` once closed. Waits for the partition: not for hot paths.
+    pub(crate) fn leader_epochs<T>(&self, read: impl FnOnce(&LeaderEpochs) -> T) -> Option<T> {
+        self.machine.lock().as_ref().map(|machine| read(machine.log().leader_epochs()))
+    }
+
+    /// Brings an event, and runs the partition if nobody else does.
+    pub(crate) fn submit(self: &Arc<Self>, event: Event<Waiter>) {
+        self.submit_with(event, FlushBy::Coordinator);
+    }
+
+    pub(crate) fn submit_with(self: &Arc<Self>, event: Event<Waiter>, flush_by: FlushBy) {
+        let first = match self.machine.try_lock() {
+            // What lies in the inbox came first.
+            Some(machine) if self.inbox.lock().is_empty() => Some((machine, event)),
+            free => {
+                let mut inbox = self.inbox.lock();
+                inbox.push_back(event);
+                let full = inbox.len() > MAX_INBOX;
+                drop(inbox);
+                match free {
+                    Some(machine) => return self.drive(machine, None, flush_by),
+                    None if full => return self.drive(self.machine.lock(), None, flush_by),
+                    None => None,
+                }
+            }
+        };
+        match first {
+            Some((machine, event)) => self.drive(machine, Some(event), flush_by),
+            None => self.drive_if_idle(flush_by),
+        }
+    }
+
+    /// Stops the partition for good and gives its log back; `None` the second time. Later events are refused.
+    pub(crate) fn close(self: &Arc<Self>) -> Option<Log> {
+        let mut machine = self.machine.lock();
+        let mut effects = Vec::new();
+        let log = machine.take().map(|partition| partition.into_log(&mut effects));
+        let mut view = View::clone(&self.view());
+        view.availability = Availability::NotLeading { epoch: None };
+        self.view.store(Arc::new(view));
+        drop(machine);
+        self.execute(effects, FlushBy::Coordinator);
+        self.fetchers.wake_all();
+        self.drive_if_idle(FlushBy::Coordinator);
+        log
+    }
+
+    fn drive_if_idle(self: &Arc<Self>, flush_by: FlushBy) {
+        if let Some(machine) = self.machine.try_lock() {
+            self.drive(machine, None, flush_by);
+        }
+    }
+
+    fn drive<'a>(
+        self: &'a Arc<Self>,
+        mut machine: MutexGuard<'a, Option<Partition<Waiter>>>,
+        mut event: Option<Event<Waiter>>,
+        flush_by: FlushBy,
+    ) {
+        let mut effects = Vec::new();
+        loop {
+            let now = self.shell.clock.now();
+            while let Some(next) = event.take().or_else(|| self.inbox.lock().pop_front()) {
+                match machine.as_mut() {
+                    Some(partition) => partition.handle(next, now, &mut effects),
+                    None => refuse(next),
+                }
+            }
+            if let Some(partition) = machine.as_ref() {
+                let deadline = partition.next_deadline().since_start().as_nanos();
+                self.next_deadline.store(u64::try_from(deadline).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+            let grown = self.publish(&effects);
+            drop(machine);
+            self.execute(std::mem::take(&mut effects), flush_by);
+            if grown {
+                self.fetchers.wake_all();
+            }
+            // Somebody may have left an event between the last look and the unlock, and found the lock taken.
+            if self.inbox.lock().is_empty() {
+                return;
+            }
+            match self.machine.try_lock() {
+                Some(again) => machine = again,
+                None => return,
+            }
+        }
+    }
+
+    /// Stores the last view among the effects, under the lock so that views never go back. True if readers can see more.
+    fn publish(&self, effects: &[Effect<Waiter>]) -> bool {
+        let mut latest = None;
+        for effect in effects {
+            if let Effect::Publish(view) = effect {
+                latest = Some(view.clone());
+            }
+        }
+        let Some(view) = latest else { return false };
+        let before = self.view.load();
+        let grown = view.high_watermark != before.high_watermark
+            || view.last_stable != before.last_stable
+            || view.log_start != before.log_start
+            || view.availability != before.availability;
+        self.view.store(Arc::new(view));
+        grown
+    }
+
+    fn execute(self: &Arc<Self>, effects: Vec<Effect<Waiter>>, flush_by: FlushBy) {
+        for effect in effects {
+            match effect {
+                Effect::Flush(job) => match flush_by {
+                    FlushBy::Caller if self.shell.flusher.is_idle() => {
+                        let succeeded = self.shell.flusher.run_now(&job);
+                        // The next job, if any came meanwhile, is not alone any more.
+                        self.submit(Event::Flushed { end: job.end, succeeded });
+                    }
+                    _ => self.shell.flusher.submit(Arc::clone(self), SyncJob::Flush(job)),
+                },
+                Effect::Checkpoint(job) => {
+                    self.shell.flusher.submit(Arc::clone(self), SyncJob::Checkpoint(job));
+                }
+                Effect::Produced { waiter, outcome } => waiter.produced(outcome),
+                Effect::RecordsDeleted { waiter, outcome } => waiter.records_deleted(outcome),
+                Effect::Remove(segments) => self.shell.keeper.remove_later(segments),
+                Effect::Failed => self.shell.keeper.directory_failed(),
+                Effect::Publish(_) => {}
+            }
+        }
+    }
+}
+
+/// Answers what came for a partition that is closed.
+fn refuse(event: Event<Waiter>) {
+    match event {
+        Event::Produce(produce) => produce.waiter.produced(Err(ottla_replication::ProduceError::NotLeader)),
+        Event::DeleteRecords(request) => {
+            request.waiter.records_deleted(Err(ottla_replication::DeleteRecordsError::NotLeader));
+        }
+        _ => {}
+    }
+}
+
+impl fmt::Debug for PartitionHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.index())
+    }
+}

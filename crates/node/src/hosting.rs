@@ -1,0 +1,195 @@
+//! From the cluster image to open logs: what this broker hosts follows the metadata, step by step.
+
+use std::sync::Arc;
+
+use ottla_coordination::metadata::{Image, Topic, TopicChange};
+use ottla_record::{PartitionIndex, TopicId, Uuid};
+use ottla_replication::{Assignment, Event, Partition, PartitionConfig};
+use ottla_storage::{Log, LogDirectory, OpenError, TopicPartition};
+
+use crate::directory::DirectoryShell;
+use crate::host::PartitionHost;
+use crate::settings::BrokerSettings;
+use crate::topics::{HostedTopic, TopicKey, TopicTable};
+
+/// Opens, assigns, configures and closes partitions, so that they become what an image says.
+#[derive(Debug)]
+pub(crate) struct Hosting {
+    pub(crate) settings: Arc<BrokerSettings>,
+    pub(crate) directory: Arc<LogDirectory>,
+    pub(crate) shell: Arc<DirectoryShell>,
+}
+
+impl Hosting {
+    /// Brings the partitions from what `older` said to what `image` says. Waits for the disk: call it where that is allowed.
+    pub(crate) fn follow(
+        &self,
+        before: &TopicTable,
+        older: &Image,
+        image: &Image,
+        random: impl Fn() -> Uuid,
+    ) -> TopicTable {
+        let mut table = before.clone();
+        for change in image.topic_changes(older) {
+            match change {
+                TopicChange::Created(topic) => self.open(&mut table, None, image, &topic),
+                TopicChange::Changed { new, .. } => {
+                    let known = table.topic(TopicKey::Id(new.id())).ok().cloned();
+                    match known {
+                        Some(known) if known.partitions().len() == new.partition_count() => {
+                            assign(&known, &new)
+                        }
+                        known => self.open(&mut table, known.as_deref(), image, &new),
+                    }
+                }
+                TopicChange::Deleted(topic) => {
+                    let Some(hosted) = table.topic(TopicKey::Id(topic.id())).ok().cloned() else { continue };
+                    table.remove(&hosted);
+                    self.delete(&hosted, &random);
+                }
+            }
+        }
+        // A broker's own configs reach into every topic's; comparing is cheap, and mostly finds nothing.
+        for hosted in table.topics() {
+            if let Some(topic) = image.topic_by_id(hosted.id) {
+                self.configure(hosted, image, topic);
+            }
+        }
+        table
+    }
+
+    fn open(&self, table: &mut TopicTable, known: Option<&HostedTopic>, image: &Image, topic: &Topic) {
+        let hosted = Arc::new(self.open_topic(known, image, topic));
+        assign(&hosted, topic);
+        table.insert(hosted);
+    }
+
+    /// Names the directories that belong to no topic of the image. They are left alone: an operator decides, not we.
+    pub(crate) fn report_strays(&self, image: &Image) -> Result<(), OpenError> {
+        for found in self.directory.partitions()? {
+            let known = found.topic_id.is_some_and(|id| {
+                image.topic_by_id(id).is_some_and(|topic| {
+                    topic.name().as_str() == found.name.topic && has(topic, found.name.partition)
+                })
+            });
+            if !known {
+                tracing::warn!(
+                    directory = %found.name.directory().display(),
+                    "this directory belongs to no topic of the cluster and is left alone; import or remove it"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn configure(&self, hosted: &HostedTopic, image: &Image, topic: &Topic) {
+        let settings = self.settings.topic_settings(image, topic);
+        let before = hosted.settings();
+        if before.partition != settings.partition {
+            let jitter = self.jitter(image, topic);
+            for host in hosted.partitions().iter().flatten() {
+                let config = with_jitter(&settings.partition, topic.id(), host.index(), jitter);
+                host.submit(Event::Configure(config));
+            }
+        }
+        if *before != settings {
+            hosted.set_settings(settings);
+        }
+    }
+
+    fn open_topic(&self, known: Option<&HostedTopic>, image: &Image, topic: &Topic) -> HostedTopic {
+        let name: Arc<str> = topic.name().as_str().into();
+        let settings = self.settings.topic_settings(image, topic);
+        let jitter = self.jitter(image, topic);
+        let own = self.settings.config.node_id;
+        let partitions = topic
+            .partitions()
+            .map(|(index, partition)| {
+                let at = usize::try_from(index.get()).unwrap_or(usize::MAX);
+                if let Some(host) = known.and_then(|known| known.partitions().get(at)?.clone()) {
+                    return Some(host);
+                }
+                if !partition.replicas.contains(&own) {
+                    return None;
+                }
+                let config = with_jitter(&settings.partition, topic.id(), index, jitter);
+                let opened = self.open_partition(&name, topic.id(), index, config);
+                opened
+                    .inspect_err(|error| tracing::error!(topic = %name, partition = %index, %error, "a partition is offline"))
+                    .ok()
+            })
+            .collect();
+        HostedTopic::new(name, topic.id(), settings, partitions)
+    }
+
+    fn open_partition(
+        &self,
+        topic: &Arc<str>,
+        id: TopicId,
+        index: PartitionIndex,
+        config: PartitionConfig,
+    ) -> Result<Arc<PartitionHost>, OpenError> {
+        let name = TopicPartition { topic: topic.to_string(), partition: index };
+        let now = self.shell.clock.now();
+        let (log, recovery) = {
+            let start = self.directory.log_start_of(&name);
+            Log::open(&self.directory, name.directory(), id, config.log.clone(), start, now)?
+        };
+        if !self.directory.was_clean() && recovery.scanned_bytes > 0 {
+            tracing::info!(dir = %name.directory().display(), %recovery, "recovered a log after an unclean stop");
+        }
+        let partition = Partition::new(self.settings.config.node_id, log, config);
+        Ok(PartitionHost::new(Arc::clone(topic), name, id, partition, Arc::clone(&self.shell)))
+    }
+
+    fn delete(&self, hosted: &HostedTopic, random: impl Fn() -> Uuid) {
+        for host in hosted.partitions().iter().flatten() {
+            drop(host.close());
+            let deleted = self.directory.delete_partition(host.name(), random());
+            match deleted.and_then(|dir| self.directory.remove_directory(&dir)) {
+                Ok(()) => tracing::info!(partition = ?host, "deleted"),
+                Err(error) => {
+                    tracing::error!(partition = ?host, %error, "a deleted partition's files could not be removed");
+                }
+            }
+        }
+    }
+
+    fn jitter(&self, image: &Image, topic: &Topic) -> i64 {
+        self.settings.topic_config(image, topic).segment_jitter_ms
+    }
+}
+
+/// Tells the partitions who leads them.
+fn assign(hosted: &HostedTopic, topic: &Topic) {
+    for (host, (_, partition)) in hosted.partitions().iter().zip(topic.partitions()) {
+        let Some(host) = host else { continue };
+        host.submit(Event::Assign(Assignment {
+            leader_epoch: partition.leader_epoch,
+            leader: partition.leader,
+            replicas: partition.replicas.clone(),
+            isr: partition.isr.clone(),
+        }));
+    }
+}
+
+fn has(topic: &Topic, partition: PartitionIndex) -> bool {
+    topic.partition(partition).is_some()
+}
+
+/// Gives one partition its share of `segment.jitter.ms`: always the same one, so that a restart does not draw again.
+fn with_jitter(
+    config: &PartitionConfig,
+    id: TopicId,
+    index: PartitionIndex,
+    jitter_ms: i64,
+) -> PartitionConfig {
+    let mut config = config.clone();
+    if jitter_ms > 0 {
+        let seed = id.0.as_bytes().iter().fold(i64::from(index.get()), |hash, byte| {
+            hash.wrapping_mul(0x0100_0000_01b3).wrapping_add(i64::from(*byte))
+        });
+        config.log.segment_jitter_ms = seed.rem_euclid(jitter_ms);
+    }
+    config
+}

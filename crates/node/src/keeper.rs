@@ -1,0 +1,126 @@
+//! The keeper of the log directory: one thread for all that is due by time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_record::Now;
+use ottla_replication::Event;
+use ottla_storage::{DeletedSegment, LogDirectory};
+use parking_lot::{Condvar, Mutex};
+
+use crate::host::PartitionHost;
+use crate::ports::Clock;
+
+/// How late a deadline may be noticed.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often recovery points and high watermarks are stored: it bounds what a restart after a crash has to scan.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Ticks partitions, stores checkpoints, applies retention, and removes files whose time has come.
+///
+/// It never runs on a client's thread: what it does may wait for the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Keeper {
+    requests: Mutex<Requests>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    /// Files to remove when they are due.
+    removals: Vec<DeletedSegment>,
+    failed: bool,
+    closed: bool,
+}
+
+impl Keeper {
+    /// Takes files that have left the log; they are removed when their delay has passed.
+    pub(crate) fn remove_later(&self, segments: Vec<DeletedSegment>) {
+        self.requests.lock().removals.extend(segments);
+    }
+
+    /// A write or a flush failed: every partition of the directory goes offline.
+    pub(crate) fn directory_failed(&self) {
+        self.requests.lock().failed = true;
+        self.arrived.notify_all();
+    }
+
+    /// Lets [`Keeper::run`] end.
+    pub(crate) fn close(&self) {
+        self.requests.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    /// The body of the keeper's thread. `hosts` gives the partitions as they are now.
+    pub(crate) fn run(
+        &self,
+        directory: &LogDirectory,
+        clock: &dyn Clock,
+        retention_interval: Duration,
+        hosts: impl Fn() -> Vec<Arc<PartitionHost>>,
+    ) {
+        let started = clock.now().monotonic;
+        let mut checkpoint_due = started + CHECKPOINT_INTERVAL;
+        let mut retention_due = started + retention_interval;
+        let mut failed = false;
+        loop {
+            let now = clock.now();
+            let (removals, newly_failed, closed) = self.wait(now);
+            if closed {
+                return;
+            }
+            for segment in removals {
+                if let Err(error) = segment.remove(&**directory.disk()) {
+                    tracing::warn!(%error, "a deleted segment's file could not be removed; remove it by hand");
+                }
+            }
+            let hosts = hosts();
+            if newly_failed && !failed {
+                failed = true;
+                tracing::error!(
+                    "the log directory is offline; clients are told KAFKA_STORAGE_ERROR until the broker is restarted"
+                );
+                hosts.iter().for_each(|host| host.submit(Event::DirectoryFailed));
+            }
+            let now = clock.now();
+            let checkpoint = now.monotonic >= checkpoint_due;
+            if checkpoint {
+                checkpoint_due = now.monotonic + CHECKPOINT_INTERVAL;
+            }
+            for host in &hosts {
+                if checkpoint || host.next_deadline() <= now.monotonic {
+                    host.submit(Event::Tick);
+                }
+            }
+            if checkpoint && !failed {
+                store_checkpoints(directory, &hosts);
+            }
+            if now.monotonic >= retention_due {
+                retention_due = now.monotonic + retention_interval;
+                hosts.iter().for_each(|host| host.submit(Event::Retain));
+            }
+        }
+    }
+
+    /// Waits a tick, or less if something must be done now.
+    fn wait(&self, now: Now) -> (Vec<DeletedSegment>, bool, bool) {
+        let mut requests = self.requests.lock();
+        if !requests.closed && !requests.failed {
+            self.arrived.wait_for(&mut requests, TICK);
+        }
+        let due = requests.removals.extract_if(.., |segment| segment.due <= now.monotonic).collect();
+        (due, std::mem::take(&mut requests.failed), requests.closed)
+    }
+}
+
+/// Stores how far each partition is committed, and the recovery points that its log has noted.
+fn store_checkpoints(directory: &LogDirectory, hosts: &[Arc<PartitionHost>]) {
+    for host in hosts {
+        let view = host.view();
+        directory.note_high_watermark(host.name(), view.high_watermark);
+    }
+    if let Err(error) = directory.store_checkpoints() {
+        tracing::warn!(%error, "checkpoints could not be stored: a restart would scan more of the logs");
+    }
+}

@@ -1,0 +1,47 @@
+//! One broker's operations, free of any wire protocol: the API that the Kafka and gRPC front doors call.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`node`] | [`Node`]: start, close, and what all operations share |
+//! | [`ports`] | what a node needs from outside: [`ports::MetadataPlane`], [`ports::Clock`] |
+//! | [`produce`], [`fetch`] | the data path |
+//! | [`admin`] | topics, configs, offsets, log directories |
+//! | [`producer_ids`] | ids for idempotent producers |
+//! | [`topics`] | which partitions are hosted: an immutable table |
+//! | [`settings`] | from the cluster's configs to what a partition is run with |
+//! | [`host`] | a partition and its driver |
+//! | `completion`, `fetch_wait` | answers and long polls |
+//! | `flush`, `keeper`, `directory` | the threads of the log directory: group flush, and all that is due by time |
+//! | `hosting` | from an image to open logs |
+//!
+//! Invariant: no operation here holds a partition's lock across an `await`, and none knows a protocol's error codes.
+
+pub mod admin;
+pub mod clock;
+mod completion;
+mod directory;
+pub mod fetch;
+mod fetch_wait;
+mod flush;
+pub mod host;
+mod hosting;
+mod keeper;
+pub mod node;
+pub mod ports;
+pub mod produce;
+pub mod producer_ids;
+pub mod settings;
+pub mod topics;
+
+pub use clock::SystemClock;
+pub use completion::Ticket;
+pub use fetch::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation, is_enough};
+pub use host::PartitionHost;
+pub use node::{Node, Parts, StartError};
+pub use ottla_coordination as coordination;
+pub use ottla_replication as replication;
+pub use ottla_replication::Acks;
+pub use ottla_storage as storage;
+pub use produce::{ConnectionId, ProduceError, ProduceItem, ProduceOptions, ProduceOutcome};
+pub use settings::BrokerSettings;
+pub use topics::{HostedTopic, LookupError, TopicKey, TopicTable};

@@ -1,0 +1,248 @@
+//! The node: one broker's operations, free of any protocol.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use ottla_coordination::metadata::{Command, Image, Response};
+use ottla_record::{BrokerEpoch, BrokerId, Uuid};
+use ottla_storage::{LogDirectory, OpenError, StorageError};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::directory::DirectoryShell;
+use crate::flush::FlushCoordinator;
+use crate::hosting::Hosting;
+use crate::keeper::Keeper;
+use crate::ports::{Clock, MetadataPlane, ProposeError};
+use crate::produce::LoneClient;
+use crate::producer_ids::ProducerIds;
+use crate::settings::BrokerSettings;
+use crate::topics::TopicTable;
+
+/// What a node is made of.
+pub struct Parts {
+    /// Its settings.
+    pub settings: BrokerSettings,
+    /// Its data, locked for this process.
+    pub directory: Arc<LogDirectory>,
+    /// The cluster's metadata.
+    pub metadata: Arc<dyn MetadataPlane>,
+    /// Its clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Its registration.
+    pub broker_epoch: BrokerEpoch,
+    /// 16 random bytes at each call.
+    pub random: fn() -> [u8; 16],
+}
+
+/// One broker's operations. Cheap to share: `Arc<Node>`.
+pub struct Node {
+    pub(crate) settings: Arc<BrokerSettings>,
+    pub(crate) directory: Arc<LogDirectory>,
+    pub(crate) metadata: Arc<dyn MetadataPlane>,
+    pub(crate) lone_client: LoneClient,
+    pub(crate) broker_epoch: BrokerEpoch,
+    pub(crate) producer_ids: ProducerIds,
+    random: fn() -> [u8; 16],
+    images: watch::Receiver<Arc<Image>>,
+    topics: ArcSwap<TopicTable>,
+    /// Version of the last image that the hosted partitions follow.
+    followed: watch::Sender<u64>,
+    shell: Arc<DirectoryShell>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The log directory cannot be read.
+    #[error(transparent)]
+    Directory(#[from] OpenError),
+    /// The system refuses a thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Node {
+    /// Opens the logs that the image of now gives this broker, and starts to follow the metadata.
+    ///
+    /// Call it inside the runtime that serves clients, and after this process has been registered: the leader epochs in
+    /// the image must be this incarnation's before a record is appended.
+    ///
+    /// # Errors
+    /// The directory cannot be listed, or a thread cannot be started. A log that does not open takes only its own partition
+    /// offline.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
+        let Parts { settings, directory, metadata, clock, broker_epoch, random } = parts;
+        let settings = Arc::new(settings);
+        let shell = Arc::new(DirectoryShell {
+            clock,
+            flusher: FlushCoordinator::new(Arc::clone(directory.disk())),
+            keeper: Keeper::default(),
+        });
+        let hosting = Arc::new(Hosting {
+            settings: Arc::clone(&settings),
+            directory: Arc::clone(&directory),
+            shell: Arc::clone(&shell),
+        });
+        let mut images = metadata.images();
+        let image = Arc::clone(&images.borrow_and_update());
+        hosting.report_strays(&image)?;
+        for leftover in directory.deleted_directories().map_err(OpenError::from)? {
+            directory.remove_directory(&leftover).map_err(OpenError::from)?;
+        }
+        let topics =
+            hosting.follow(&TopicTable::default(), &Image::empty(), &image, || Uuid::from_random(random()));
+        let node = Arc::new(Self {
+            settings,
+            directory,
+            metadata,
+            lone_client: LoneClient::default(),
+            broker_epoch,
+            producer_ids: ProducerIds::default(),
+            random,
+            images: images.clone(),
+            topics: ArcSwap::from_pointee(topics),
+            followed: watch::Sender::new(image.version()),
+            shell,
+            threads: Mutex::default(),
+        });
+        node.start_threads()?;
+        tokio::spawn(Arc::clone(&node).follow(hosting, images, image));
+        Ok(node)
+    }
+
+    /// The clocks.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.shell.clock
+    }
+
+    /// This broker's id.
+    pub fn id(&self) -> BrokerId {
+        self.settings.config.node_id
+    }
+
+    /// This broker's settings.
+    pub fn settings(&self) -> &BrokerSettings {
+        &self.settings
+    }
+
+    /// The cluster's metadata now.
+    pub fn image(&self) -> Arc<Image> {
+        Arc::clone(&self.images.borrow())
+    }
+
+    /// The partitions hosted now.
+    pub fn topics(&self) -> Arc<TopicTable> {
+        self.topics.load_full()
+    }
+
+    /// A random id.
+    pub fn random_uuid(&self) -> Uuid {
+        Uuid::from_random((self.random)())
+    }
+
+    /// Random bits.
+    pub fn random_u64(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = (self.random)();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// Commits a command, and waits until this broker's partitions follow it: who created a topic may write to it.
+    pub(crate) async fn propose(&self, command: Command) -> Result<Response, ProposeError> {
+        let response = self.metadata.propose(command).await?;
+        let version = self.image().version();
+        let mut followed = self.followed.subscribe();
+        followed.wait_for(|followed| *followed >= version).await.map_err(|_| ProposeError::Stopping)?;
+        Ok(response)
+    }
+
+    /// Stops cleanly: refuses new work, flushes, closes every log and marks the directory as cleanly stopped. Blocks.
+    ///
+    /// # Errors
+    /// The marks could not be stored: the next start recovers as after a crash, and nothing is lost.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.shell.keeper.close();
+        self.shell.flusher.close();
+        for thread in self.threads.lock().drain(..) {
+            // A panicked thread has said so already.
+            let _panicked = thread.join();
+        }
+        let topics = self.topics();
+        let hosts: Vec<_> = topics.partitions().cloned().collect();
+        let mut clean = true;
+        for host in &hosts {
+            let Some(log) = host.close() else { continue };
+            match log.close() {
+                Ok(end) => {
+                    self.directory.note_recovery_point(host.name(), end);
+                    self.directory.note_high_watermark(host.name(), host.view().high_watermark);
+                }
+                Err(error) => {
+                    clean = false;
+                    tracing::error!(partition = ?host, %error, "a log could not be closed; it is recovered at the next start");
+                }
+            }
+        }
+        self.directory.store_checkpoints()?;
+        if clean {
+            self.directory.mark_clean(Some(self.broker_epoch))?;
+        }
+        Ok(())
+    }
+
+    fn start_threads(self: &Arc<Self>) -> Result<(), std::io::Error> {
+        let flusher = Arc::clone(&self.shell);
+        let flusher =
+            std::thread::Builder::new().name("flush".into()).spawn(move || flusher.flusher.run())?;
+        let node = Arc::downgrade(self);
+        let (shell, directory) = (Arc::clone(&self.shell), Arc::clone(&self.directory));
+        let interval = self.settings.config.retention_check_interval;
+        let keeper = std::thread::Builder::new().name("keeper".into()).spawn(move || {
+            let hosts = || {
+                node.upgrade().map(|node| node.topics().partitions().cloned().collect()).unwrap_or_default()
+            };
+            shell.keeper.run(&directory, &*shell.clock, interval, hosts);
+        })?;
+        self.threads.lock().extend([flusher, keeper]);
+        Ok(())
+    }
+
+    /// Follows the metadata until it ends.
+    async fn follow(
+        self: Arc<Self>,
+        hosting: Arc<Hosting>,
+        mut images: watch::Receiver<Arc<Image>>,
+        mut followed_image: Arc<Image>,
+    ) {
+        let node = Arc::downgrade(&self);
+        drop(self);
+        while images.changed().await.is_ok() {
+            let image = Arc::clone(&images.borrow_and_update());
+            let Some(node) = node.upgrade() else { return };
+            let (hosting, topics, random) = (Arc::clone(&hosting), node.topics(), node.random);
+            let version = image.version();
+            let older = std::mem::replace(&mut followed_image, Arc::clone(&image));
+            // Logs are opened and deleted here, which waits for the disk.
+            let followed = tokio::task::spawn_blocking(move || {
+                hosting.follow(&topics, &older, &image, || Uuid::from_random(random()))
+            });
+            match followed.await {
+                Ok(table) => {
+                    node.topics.store(Arc::new(table));
+                    node.followed.send_replace(version);
+                }
+                Err(panicked) => tracing::error!(%panicked, "following the metadata failed"),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id()).finish_non_exhaustive()
+    }
+}

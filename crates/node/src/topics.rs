@@ -1,0 +1,135 @@
+//! Which partitions this broker hosts: an immutable table, replaced as a whole when the metadata changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ottla_record::produce::ProduceRules;
+use ottla_record::{PartitionIndex, TopicId};
+use ottla_replication::PartitionConfig;
+
+use crate::host::PartitionHost;
+
+/// How a caller names a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicKey<'a> {
+    /// By name.
+    Name(&'a str),
+    /// By id (KIP-516).
+    Id(TopicId),
+}
+
+/// The topics with partitions on this broker.
+#[derive(Clone, Debug, Default)]
+pub struct TopicTable {
+    by_name: HashMap<Arc<str>, Arc<HostedTopic>>,
+    by_id: HashMap<TopicId, Arc<HostedTopic>>,
+}
+
+/// One topic with partitions on this broker.
+#[derive(Debug)]
+pub struct HostedTopic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its id.
+    pub id: TopicId,
+    settings: ArcSwap<TopicSettings>,
+    /// By partition number; `None` for partitions hosted elsewhere.
+    partitions: Vec<Option<Arc<PartitionHost>>>,
+}
+
+/// The topic's configuration as the data path needs it.
+#[derive(Debug, PartialEq)]
+pub struct TopicSettings {
+    /// What a producer's batches are checked against.
+    pub produce: ProduceRules,
+    /// What each partition is run with.
+    pub partition: PartitionConfig,
+}
+
+/// Why a partition is not served here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// No topic of that name has that partition.
+    #[error("unknown topic or partition")]
+    UnknownTopicOrPartition,
+    /// No topic has that id.
+    #[error("unknown topic id")]
+    UnknownTopicId,
+    /// The partition exists, but its log could not be opened.
+    #[error("the partition is offline")]
+    Offline,
+}
+
+impl TopicTable {
+    /// Finds a topic.
+    pub fn topic(&self, key: TopicKey<'_>) -> Result<&Arc<HostedTopic>, LookupError> {
+        match key {
+            TopicKey::Name(name) => self.by_name.get(name).ok_or(LookupError::UnknownTopicOrPartition),
+            TopicKey::Id(id) => self.by_id.get(&id).ok_or(LookupError::UnknownTopicId),
+        }
+    }
+
+    /// All topics, in no order.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<HostedTopic>> {
+        self.by_name.values()
+    }
+
+    /// All partitions, in no order.
+    pub fn partitions(&self) -> impl Iterator<Item = &Arc<PartitionHost>> {
+        self.topics().flat_map(|topic| topic.partitions.iter().flatten())
+    }
+
+    pub(crate) fn insert(&mut self, topic: Arc<HostedTopic>) {
+        if let Some(before) = self.by_name.insert(Arc::clone(&topic.name), Arc::clone(&topic)) {
+            self.by_id.remove(&before.id);
+        }
+        self.by_id.insert(topic.id, topic);
+    }
+
+    pub(crate) fn remove(&mut self, topic: &HostedTopic) {
+        self.by_name.remove(&topic.name);
+        self.by_id.remove(&topic.id);
+    }
+}
+
+impl HostedTopic {
+    pub(crate) fn new(
+        name: Arc<str>,
+        id: TopicId,
+        settings: TopicSettings,
+        partitions: Vec<Option<Arc<PartitionHost>>>,
+    ) -> Self {
+        Self { name, id, settings: ArcSwap::from_pointee(settings), partitions }
+    }
+
+    /// The configuration now.
+    pub fn settings(&self) -> Arc<TopicSettings> {
+        self.settings.load_full()
+    }
+
+    pub(crate) fn set_settings(&self, settings: TopicSettings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// The partition of a raw number, as clients send it.
+    pub fn partition(&self, index: i32) -> Result<&Arc<PartitionHost>, LookupError> {
+        let index = usize::try_from(index).map_err(|_| LookupError::UnknownTopicOrPartition)?;
+        match self.partitions.get(index) {
+            Some(Some(host)) => Ok(host),
+            Some(None) => Err(LookupError::Offline),
+            None => Err(LookupError::UnknownTopicOrPartition),
+        }
+    }
+
+    /// Partition slots: hosted or not.
+    pub fn partitions(&self) -> &[Option<Arc<PartitionHost>>] {
+        &self.partitions
+    }
+
+    /// Number of partitions of the topic.
+    pub fn partition_count(&self) -> PartitionIndex {
+        PartitionIndex::new(i32::try_from(self.partitions.len()).unwrap_or(i32::MAX))
+    }
+}
