@@ -1,0 +1,141 @@
+//! Metadata: brokers, topics, leaders, and creation of topics on first use.
+
+use std::sync::Arc;
+
+use ottla_node::coordination::metadata::{Image, Topic, TopicName};
+use ottla_record::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, Uuid};
+use ottla_wire::ErrorCode;
+use ottla_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
+use ottla_wire::messages::metadata_response::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+
+use crate::authorized_operations;
+use crate::dispatch::Call;
+
+pub(crate) async fn metadata(call: Arc<Call>, request: MetadataRequest) -> MetadataResponse {
+    let node = &call.front.node;
+    let wanted = wanted(&call, &request);
+    if let Some(wanted) = &wanted
+        && request.allow_auto_topic_creation
+    {
+        create_missing(&call, wanted).await;
+    }
+    let image = node.image();
+    let mut topics: Vec<_> = match wanted {
+        None => image.topics().map(|topic| describe(&image, topic)).collect(),
+        Some(wanted) => wanted.iter().map(|topic| describe_wanted(&image, topic)).collect(),
+    };
+    if request.include_topic_authorized_operations {
+        topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = authorized_operations::TOPIC);
+    }
+    let mut response = MetadataResponse {
+        brokers: brokers(&image, &call.front.listener),
+        cluster_id: image.cluster_id().map(|id| id.to_string()),
+        controller_id: node.id().get(),
+        topics,
+        ..Default::default()
+    };
+    if request.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = authorized_operations::CLUSTER;
+    }
+    response
+}
+
+/// The topics asked for; `None` for all: null, or in version 0 an empty list.
+fn wanted(call: &Call, request: &MetadataRequest) -> Option<Vec<MetadataRequestTopic>> {
+    request.topics.clone().filter(|topics| call.version > 0 || !topics.is_empty())
+}
+
+/// Creates topics that do not exist yet (`auto.create.topics.enable`). Failures show as unknown topics; the client asks again.
+async fn create_missing(call: &Call, wanted: &[MetadataRequestTopic]) {
+    let node = &call.front.node;
+    if !node.settings().config.topics.auto_create {
+        return;
+    }
+    let image = node.image();
+    let missing: Vec<&str> = wanted
+        .iter()
+        .filter_map(|topic| topic.name.as_deref())
+        .filter(|name| image.topic(name).is_none() && TopicName::parse(name).is_ok())
+        .collect();
+    if !missing.is_empty() {
+        node.auto_create(&missing).await;
+    }
+}
+
+pub(crate) fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBroker> {
+    let active = image.brokers().filter(|broker| !broker.fenced);
+    active
+        .filter_map(|broker| {
+            let endpoint = broker.endpoint(listener)?;
+            Some(MetadataResponseBroker {
+                node_id: broker.id.get(),
+                host: endpoint.host.clone(),
+                port: i32::from(endpoint.port),
+                rack: broker.rack.clone(),
+            })
+        })
+        .collect()
+}
+
+fn describe_wanted(image: &Image, wanted: &MetadataRequestTopic) -> MetadataResponseTopic {
+    let found = match &wanted.name {
+        Some(name) => image.topic(name),
+        None => image.topic_by_id(TopicId(wanted.topic_id)),
+    };
+    if let Some(topic) = found {
+        return describe(image, topic);
+    }
+    let error = match &wanted.name {
+        None => ErrorCode::UNKNOWN_TOPIC_ID,
+        Some(name) if TopicName::parse(name).is_err() => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        Some(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    };
+    let topic_id = if wanted.name.is_none() { wanted.topic_id } else { Uuid::ZERO };
+    MetadataResponseTopic { error_code: error, name: wanted.name.clone(), topic_id, ..Default::default() }
+}
+
+fn describe(image: &Image, topic: &Topic) -> MetadataResponseTopic {
+    let name = topic.name().as_str();
+    MetadataResponseTopic {
+        name: Some(name.to_owned()),
+        topic_id: topic.id().0,
+        is_internal: is_internal(name),
+        partitions: topic
+            .partitions()
+            .map(|(index, partition)| describe_partition(image, index, partition))
+            .collect(),
+        ..Default::default()
+    }
+}
+
+fn describe_partition(
+    image: &Image,
+    index: PartitionIndex,
+    partition: &ottla_node::coordination::metadata::Partition,
+) -> MetadataResponsePartition {
+    let error = if partition.leader.is_none() { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE };
+    MetadataResponsePartition {
+        error_code: error,
+        partition_index: index.get(),
+        leader_id: BrokerId::to_wire(partition.leader),
+        leader_epoch: LeaderEpoch::to_wire(Some(partition.leader_epoch)),
+        replica_nodes: raw(&partition.replicas),
+        isr_nodes: raw(&partition.isr),
+        offline_replicas: raw(&offline(image, &partition.replicas)),
+    }
+}
+
+pub(crate) fn offline(image: &Image, replicas: &[BrokerId]) -> Vec<BrokerId> {
+    replicas.iter().copied().filter(|id| image.broker(*id).is_none_or(|broker| broker.fenced)).collect()
+}
+
+pub(crate) fn raw(brokers: &[BrokerId]) -> Vec<i32> {
+    brokers.iter().map(|id| id.get()).collect()
+}
+
+/// Topics that belong to Kafka itself.
+pub(crate) fn is_internal(topic: &str) -> bool {
+    matches!(topic, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+}

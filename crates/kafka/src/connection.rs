@@ -1,0 +1,223 @@
+//! One connection: one task reads requests, starts them, and sends the answers in order.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ottla_node::ConnectionId;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::dispatch::{self, Peer};
+use crate::frame::{FrameBuffer, FrameError};
+use crate::front::Front;
+use crate::outbox::Outbox;
+use crate::reply::{Refusal, Reply};
+
+/// Requests of one connection that may be in work at once. Kafka's clients send at most five.
+pub(crate) const MAX_IN_FLIGHT: usize = 64;
+
+/// With this much unsent, no further request is started: a client that does not read holds back only itself.
+pub(crate) const MAX_UNSENT_BYTES: u64 = 64 << 20;
+
+/// A connection without traffic gives its receive buffer back after this long.
+const RELEASE_AFTER: Duration = Duration::from_secs(2);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("closed by the client")]
+    Closed,
+    #[error("nothing came for connections.max.idle.ms")]
+    Idle,
+    #[error("the broker is shutting down")]
+    Drained,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The state of one connection.
+pub(crate) struct Connection {
+    front: Arc<Front>,
+    peer: Arc<Peer>,
+    stream: TcpStream,
+    incoming: FrameBuffer,
+    replies: VecDeque<Reply>,
+    /// A request other than Produce is in work: what follows waits, as it would on Kafka, because it may depend on it.
+    exclusive: bool,
+    /// The next whole request is known to have to wait.
+    waiting: Option<bytes::Bytes>,
+    outbox: Outbox,
+    input_ended: bool,
+    last_activity: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    pub(crate) fn new(front: Arc<Front>, stream: TcpStream, address: SocketAddr, id: ConnectionId) -> Self {
+        let now = Instant::now();
+        Self {
+            peer: Arc::new(Peer::new(id, address)),
+            incoming: FrameBuffer::new(front.limits.max_request_bytes),
+            front,
+            stream,
+            replies: VecDeque::new(),
+            exclusive: false,
+            waiting: None,
+            outbox: Outbox::default(),
+            input_ended: false,
+            last_activity: now,
+            timer: Box::pin(sleep_until(now + RELEASE_AFTER)),
+        }
+    }
+
+    /// Serves the connection until it ends, and says why in the log where somebody should know.
+    pub(crate) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let stopped = async move {
+            let _gone = stopping.wait_for(|stop| *stop).await;
+        };
+        let mut stopped = std::pin::pin!(stopped);
+        let mut draining = false;
+        let end = poll_fn(|cx| {
+            draining = draining || stopped.as_mut().poll(cx).is_ready();
+            self.poll(draining, cx)
+        })
+        .await;
+        let peer = self.peer.address;
+        match end {
+            End::Closed | End::Drained => tracing::debug!(%peer, "connection ended: {end}"),
+            End::Idle => tracing::info!(%peer, "connection closed: {end}"),
+            End::Io(error) => tracing::debug!(%peer, %error, "connection broke"),
+            End::Frame(_) | End::Refused(_) => tracing::warn!(%peer, "connection closed: {end}"),
+        }
+    }
+
+    fn poll(&mut self, draining: bool, cx: &mut Context<'_>) -> Poll<End> {
+        match self.try_poll(draining, cx) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(end)) | Err(end) => Poll::Ready(end),
+        }
+    }
+
+    fn try_poll(&mut self, draining: bool, cx: &mut Context<'_>) -> Result<Poll<End>, End> {
+        loop {
+            self.collect_answers(cx)?;
+            let sent = match self.outbox.poll_send(&self.stream, cx) {
+                Poll::Ready(sent) => sent.map(|()| true)?,
+                Poll::Pending => false,
+            };
+            if self.start_requests(draining)? {
+                continue;
+            }
+            if sent && self.replies.is_empty() && (draining || self.input_ended) {
+                return Ok(Poll::Ready(if draining { End::Drained } else { End::Closed }));
+            }
+            let read = !draining && !self.input_ended && self.wants_input() && self.read(cx)?;
+            if !read {
+                break;
+            }
+        }
+        self.watch_the_time(cx)
+    }
+
+    /// Moves finished answers from the head of the queue to the outbox.
+    fn collect_answers(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while let Some(reply) = self.replies.front_mut() {
+            let Poll::Ready(answer) = reply.poll(cx) else { return Ok(()) };
+            if let Some(frame) = answer? {
+                self.outbox.push(frame);
+            }
+            self.replies.pop_front();
+        }
+        self.exclusive = false;
+        Ok(())
+    }
+
+    /// Starts the requests that lie here whole. True if one was started: its answer may be there already.
+    fn start_requests(&mut self, draining: bool) -> Result<bool, End> {
+        let mut started = false;
+        while !draining && !self.exclusive && self.has_room() {
+            let frame = match self.waiting.take() {
+                Some(frame) => frame,
+                None => match self.incoming.next_frame()? {
+                    Some(frame) => frame,
+                    None => break,
+                },
+            };
+            if !self.replies.is_empty() && !dispatch::may_overlap(&frame) {
+                self.waiting = Some(frame);
+                break;
+            }
+            let alone = self.replies.is_empty() && !self.incoming.has_more();
+            let reply = dispatch::start(&self.front, &self.peer, frame, alone)?;
+            self.exclusive = !reply.overlaps();
+            self.replies.push_back(reply);
+            started = true;
+        }
+        Ok(started)
+    }
+
+    fn has_room(&self) -> bool {
+        self.replies.len() < MAX_IN_FLIGHT && self.outbox.queued_bytes() < MAX_UNSENT_BYTES
+    }
+
+    /// While requests wait for their turn, only one more chunk is read ahead: enough to notice that the client has gone.
+    fn wants_input(&self) -> bool {
+        self.waiting.is_none() && self.has_room() && !(self.exclusive && self.incoming.has_more())
+    }
+
+    /// Reads once. True if anything came.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        loop {
+            match self.stream.poll_read_ready(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(ready) => ready?,
+            }
+            match self.stream.try_read_buf(&mut self.incoming.room()) {
+                Ok(0) => {
+                    self.input_ended = true;
+                    // An unfinished request will never be whole, and answers nobody reads need not be waited for.
+                    return if self.exclusive || self.replies.is_empty() {
+                        Err(End::Closed)
+                    } else {
+                        Ok(true)
+                    };
+                }
+                Ok(_) => {
+                    self.last_activity = Instant::now();
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Gives memory back after a pause, and ends the connection after a long one.
+    fn watch_the_time(&mut self, cx: &mut Context<'_>) -> Result<Poll<End>, End> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let idle_end = self.last_activity + self.front.limits.max_idle;
+            if now >= self.last_activity + RELEASE_AFTER {
+                self.incoming.release();
+            }
+            if now >= idle_end && self.replies.is_empty() && self.outbox.is_empty() {
+                return Ok(Poll::Ready(End::Idle));
+            }
+            let release = self.last_activity + RELEASE_AFTER;
+            let next = if release > now { release } else { idle_end.max(now + RELEASE_AFTER) };
+            self.timer.as_mut().reset(next);
+        }
+        Ok(Poll::Pending)
+    }
+}

@@ -1,0 +1,143 @@
+//! From a frame to a reply: one table says what is served, and everything follows from it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_node::ConnectionId;
+use ottla_wire::frame::{read_request_header, write_response};
+use ottla_wire::{ApiKey, Message, Reader, Request, Writer};
+
+use crate::apis;
+use crate::front::Front;
+use crate::outbox::Frame;
+use crate::reply::{Refusal, Reply};
+
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: ConnectionId,
+    pub(crate) address: SocketAddr,
+}
+
+impl Peer {
+    pub(crate) fn new(id: ConnectionId, address: SocketAddr) -> Self {
+        Self { id, address }
+    }
+}
+
+/// One request, its header read and its body not yet.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) front: Arc<Front>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) api: ApiKey,
+    pub(crate) version: i16,
+    pub(crate) correlation_id: i32,
+    /// No other request of this connection is in work or waiting.
+    pub(crate) alone: bool,
+    body: Reader,
+}
+
+/// One row of the table.
+pub(crate) struct Served {
+    pub(crate) api: ApiKey,
+    handle: fn(Call) -> Result<Reply, Refusal>,
+}
+
+/// What this broker serves. ApiVersions answers from this table, so nothing is advertised that is not here.
+pub(crate) const SERVED: &[Served] = &[
+    Served { api: ApiKey::Produce, handle: apis::produce::handle },
+    Served { api: ApiKey::Fetch, handle: apis::fetch::handle },
+    Served { api: ApiKey::Metadata, handle: |call| call.later(apis::metadata::metadata) },
+    Served { api: ApiKey::ApiVersions, handle: |call| call.now(apis::api_versions::api_versions) },
+];
+
+/// The versions of a served API that clients are told of.
+pub(crate) fn advertised() -> impl Iterator<Item = (ApiKey, RangeInclusive<i16>)> {
+    SERVED.iter().map(|served| (served.api, served.api.advertised_versions()))
+}
+
+/// True if a request may be started while earlier ones of its connection are in work. Only Produce: it changes nothing that
+/// another Produce reads, and its order in each partition is the order of starting.
+pub(crate) fn may_overlap(frame: &Bytes) -> bool {
+    frame.first_chunk::<2>().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce.code())
+}
+
+/// Reads the header and hands the request to its API.
+pub(crate) fn start(
+    front: &Arc<Front>,
+    peer: &Arc<Peer>,
+    frame: Bytes,
+    alone: bool,
+) -> Result<Reply, Refusal> {
+    let mut body = Reader::new(frame);
+    let (header, api) = read_request_header(&mut body)?;
+    let version = header.request_api_version;
+    let call = Call {
+        front: Arc::clone(front),
+        peer: Arc::clone(peer),
+        api,
+        version,
+        correlation_id: header.correlation_id,
+        alone,
+        body,
+    };
+    let served = SERVED.iter().find(|served| served.api == api);
+    match served {
+        Some(served) if api.versions().contains(&version) => (served.handle)(call),
+        // The one request that a client may send without knowing what is served (KIP-511).
+        Some(_) if api == ApiKey::ApiVersions => apis::api_versions::unsupported_version(&call),
+        _ => Err(Refusal::Unsupported { key: api.code(), version }),
+    }
+}
+
+impl Call {
+    /// Reads the body.
+    pub(crate) fn decode<R: Request>(&mut self) -> Result<R, Refusal> {
+        Ok(R::decode(&mut self.body, self.version)?)
+    }
+
+    /// Writes an answer without file ranges.
+    pub(crate) fn answer<M: Message>(&self, response: &M) -> Result<Frame, Refusal> {
+        self.answer_at(self.version, response)
+    }
+
+    /// Writes an answer at another version than the request's.
+    pub(crate) fn answer_at<M: Message>(&self, version: i16, response: &M) -> Result<Frame, Refusal> {
+        let mut message = Writer::new();
+        write_response(&mut message, self.api, version, self.correlation_id, response)
+            .map_err(Refusal::Unencodable)?;
+        Ok(Frame { message, ranges: Vec::new() })
+    }
+
+    /// Serves an API that has its answer at once.
+    pub(crate) fn now<R: Request>(
+        mut self,
+        serve: impl FnOnce(&Self, R) -> R::Response,
+    ) -> Result<Reply, Refusal> {
+        let request = self.decode::<R>()?;
+        let response = serve(&self, request);
+        Ok(Reply::Ready(self.answer(&response)?))
+    }
+
+    /// Serves an API that takes time.
+    pub(crate) fn later<R, F>(
+        mut self,
+        serve: impl FnOnce(Arc<Self>, R) -> F + Send + 'static,
+    ) -> Result<Reply, Refusal>
+    where
+        R: Request + Send + 'static,
+        R::Response: Send,
+        F: Future<Output = R::Response> + Send,
+    {
+        let request = self.decode::<R>()?;
+        let call = Arc::new(self);
+        Ok(Reply::Later(Box::pin(async move {
+            let response = serve(Arc::clone(&call), request).await;
+            call.answer(&response)
+        })))
+    }
+}

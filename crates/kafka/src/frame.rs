@@ -1,0 +1,138 @@
+//! Incoming bytes, cut into requests: a length of four bytes, then that many.
+
+use bytes::buf::Limit;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// Bytes asked of the socket at once while the length of the next request is not known.
+pub(crate) const CHUNK: usize = 256 << 10;
+
+/// A receive buffer larger than this is given back once it is empty.
+const KEEP_AT_MOST: usize = 2 << 20;
+
+/// The receive buffer of one connection.
+#[derive(Debug)]
+pub(crate) struct FrameBuffer {
+    bytes: BytesMut,
+    max_frame: usize,
+}
+
+/// A length that no request can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("a request of negative length {0}")]
+    Negative(i32),
+    #[error("a request of {length} bytes: socket.request.max.bytes allows {allowed}")]
+    TooLarge { length: usize, allowed: usize },
+}
+
+impl FrameBuffer {
+    pub(crate) fn new(max_frame: usize) -> Self {
+        // Nothing is allocated before the first byte comes: most connections idle.
+        Self { bytes: BytesMut::new(), max_frame }
+    }
+
+    /// Takes the next whole request, without its length.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        let Some(length) = self.frame_length()? else { return Ok(None) };
+        if self.bytes.len() < 4 + length {
+            return Ok(None);
+        }
+        self.bytes.advance(4);
+        Ok(Some(self.bytes.split_to(length).freeze()))
+    }
+
+    /// True if bytes of another request lie here.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
+    /// Room for the next read.
+    ///
+    /// Once the length is known that is exactly what is missing, so that the request after it starts a buffer of its own
+    /// and need not be moved. It grows with what has arrived, never by what a length claims.
+    pub(crate) fn room(&mut self) -> Limit<&mut BytesMut> {
+        let missing = match self.frame_length() {
+            Ok(Some(length)) => (4 + length).saturating_sub(self.bytes.len()),
+            _ => CHUNK,
+        };
+        let wanted = missing.min(CHUNK.max(self.bytes.len())).max(1);
+        if self.bytes.is_empty() && self.bytes.capacity() > KEEP_AT_MOST {
+            self.bytes = BytesMut::new();
+        }
+        if self.bytes.capacity() - self.bytes.len() < wanted {
+            self.bytes.reserve(wanted.max(CHUNK));
+        }
+        (&mut self.bytes).limit(wanted)
+    }
+
+    /// Gives the memory back if nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::new();
+        }
+    }
+
+    fn frame_length(&self) -> Result<Option<usize>, FrameError> {
+        let Some(prefix) = self.bytes.first_chunk::<4>() else { return Ok(None) };
+        let claimed = i32::from_be_bytes(*prefix);
+        let length = usize::try_from(claimed).map_err(|_| FrameError::Negative(claimed))?;
+        if length > self.max_frame {
+            return Err(FrameError::TooLarge { length, allowed: self.max_frame });
+        }
+        Ok(Some(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(buffer: &mut FrameBuffer, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let mut room = buffer.room();
+            let n = room.remaining_mut().min(bytes.len());
+            room.put_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+        }
+    }
+
+    #[test]
+    fn frames_come_out_whole_and_in_order() {
+        let mut buffer = FrameBuffer::new(100);
+        feed(&mut buffer, &[0, 0, 0, 2, 7]);
+        assert_eq!(buffer.next_frame(), Ok(None));
+        feed(&mut buffer, &[8, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(buffer.next_frame().unwrap().unwrap(), &[7, 8][..]);
+        assert_eq!(buffer.next_frame().unwrap().unwrap(), &[][..]);
+        assert_eq!(buffer.next_frame(), Ok(None));
+        feed(&mut buffer, &[9]);
+        assert_eq!(buffer.next_frame().unwrap().unwrap(), &[9][..]);
+        assert!(!buffer.has_more());
+    }
+
+    #[test]
+    fn a_claimed_length_reserves_nothing() {
+        let mut buffer = FrameBuffer::new(1 << 30);
+        feed(&mut buffer, &(1i32 << 30).to_be_bytes());
+        assert!(buffer.room().remaining_mut() <= CHUNK);
+        assert!(buffer.bytes.capacity() <= 2 * CHUNK);
+    }
+
+    #[test]
+    fn impossible_lengths_are_errors() {
+        let mut buffer = FrameBuffer::new(100);
+        feed(&mut buffer, &[0x80, 0, 0, 0]);
+        assert_eq!(buffer.next_frame(), Err(FrameError::Negative(i32::MIN)));
+        let mut buffer = FrameBuffer::new(100);
+        feed(&mut buffer, &[0x7f, 0xff, 0xff, 0xff]);
+        let error = FrameError::TooLarge { length: 0x7fff_ffff, allowed: 100 };
+        assert_eq!(buffer.next_frame(), Err(error));
+    }
+
+    #[test]
+    fn the_rest_of_a_known_frame_is_read_exactly() {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        feed(&mut buffer, &[0, 0, 0, 10, 1, 2]);
+        assert_eq!(buffer.room().remaining_mut(), 8);
+    }
+}

@@ -1,0 +1,141 @@
+//! The listening socket: accepts within bounds, tunes, and drains on shutdown.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ottla_node::ConnectionId;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::connection::Connection;
+use crate::front::Front;
+
+/// Connections the kernel keeps waiting while none is accepted (`socket.listen.backlog.size` is Kafka's name for it).
+const BACKLOG: i32 = 1024;
+
+/// Half of what the kernel will grant (it doubles): in-flight data then stays in the processor's cache. Measured: 0.16–0.28 CPU
+/// seconds per GB fetched against 0.28–0.39 with autotuning.
+const SEND_BUFFER: usize = 512 << 10;
+/// Measured: 0.54–0.62 CPU seconds per GB produced against 0.64–0.78 with autotuning; smaller ones cost more than none.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// Time that connections get to send what they owe when the broker stops.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// A bound listener that accepts nothing yet.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    buffers: SocketBuffers,
+}
+
+/// Sizes of the sockets' buffers in bytes; `None` leaves one to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketBuffers {
+    /// `SO_SNDBUF`.
+    pub send: Option<usize>,
+    /// `SO_RCVBUF`.
+    pub receive: Option<usize>,
+}
+
+impl SocketBuffers {
+    /// The measured best for peers nearby, as far as the kernel allows: it caps both silently, and setting one ends its
+    /// autotuning, so a size it would not grant is not set.
+    pub fn tuned() -> Self {
+        let allowed = |file: &str| {
+            std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<usize>().ok()).unwrap_or(0)
+        };
+        let send = Some(SEND_BUFFER).filter(|n| *n <= allowed("/proc/sys/net/core/wmem_max"));
+        let receive = Some(RECEIVE_BUFFER).filter(|n| *n <= allowed("/proc/sys/net/core/rmem_max"));
+        Self { send, receive }
+    }
+}
+
+impl Listener {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// The address is taken, or not one of this machine.
+    pub fn bind(address: SocketAddr, buffers: SocketBuffers) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restarted broker must not wait for its old connections' TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        if let Some(size) = buffers.receive {
+            // Before listening, or the window scale of accepted connections is chosen for the old size.
+            socket.set_recv_buffer_size(size)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: TcpListener::from_std(socket.into())?, buffers })
+    }
+
+    /// The address bound, with the port the system chose if none was named.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts and serves connections until `stopping` says true, then drains them for at most [`DRAIN_TIMEOUT`].
+    pub async fn serve(self, front: Arc<Front>, mut stopping: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(front.limits.max_connections));
+        let connections = TaskTracker::new();
+        loop {
+            let place = Arc::clone(&places).acquire_owned();
+            let accepted = async {
+                // The place comes first: beyond the bound, connections wait in the kernel's queue.
+                let place = place.await.ok();
+                (place, self.socket.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => break,
+                accepted = accepted => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    if let Err(error) = self.tune(&stream) {
+                        tracing::debug!(%address, %error, "a connection went before it was served");
+                        continue;
+                    }
+                    let id = ConnectionId(NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed));
+                    let connection = Connection::new(Arc::clone(&front), stream, address, id);
+                    let stopping = stopping.clone();
+                    connections.spawn(async move {
+                        connection.run(stopping).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection; is the descriptor limit (ulimit -n) reached?");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        connections.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
+            tracing::warn!(
+                "{} connections did not take their answers in {DRAIN_TIMEOUT:?}",
+                connections.len()
+            );
+        }
+    }
+
+    fn tune(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(stream);
+        socket.set_keepalive(true)?;
+        if let Some(size) = self.buffers.send {
+            socket.set_send_buffer_size(size)?;
+        }
+        Ok(())
+    }
+}
