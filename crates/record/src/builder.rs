@@ -191,7 +191,13 @@ impl BatchBuilder {
     /// # Errors
     /// [`BatchError::Empty`] without records (unless [`last_offset`](Self::last_offset) is set),
     /// [`BatchError::Overflow`] past 2 GiB or 2³¹ offsets, [`BatchError::Compression`].
-    pub fn build(self) -> Result<Bytes, BatchError> {
+    pub fn build(mut self) -> Result<Bytes, BatchError> {
+        if self.count == 0 {
+            // As Kafka writes an emptied batch: there is nothing to compress, and nothing left to expire.
+            self.codec = Codec::None;
+            self.delete_horizon = None;
+            self.attributes = self.attributes.emptied();
+        }
         let mut out = Vec::with_capacity(self.size_bytes());
         out.resize(HEADER_LEN, 0);
         self.codec.compress(&self.body, &mut out)?;

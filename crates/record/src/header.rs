@@ -329,6 +329,10 @@ impl Attributes {
         Self(self.0 | Self::DELETE_HORIZON)
     }
 
+    pub(crate) fn emptied(self) -> Self {
+        Self(self.0 & !(Self::CODEC | Self::DELETE_HORIZON))
+    }
+
     fn codec_bits(self) -> u8 {
         (self.0 & Self::CODEC) as u8
     }
@@ -353,3 +357,6 @@ impl std::fmt::Debug for Attributes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
