@@ -39,7 +39,7 @@ pub enum TruncateError {
 
 impl Log {
     /// Cuts off every record at `offset` or above, and the batch that holds it. The log end is then at or below
-    /// `offset`; everything left is durable.
+    /// `offset` (but not below the log start, unless `offset` is); everything left is durable.
     pub fn truncate_to(&mut self, offset: Offset, wall: Timestamp) -> Result<(), TruncateError> {
         if self.poisoned {
             return Err(TruncateError::Poisoned);
@@ -85,6 +85,10 @@ impl Log {
             // Between the last batch of this segment and the next segment (compaction).
             None => (end, offset),
         };
+        if log_end < self.log_start {
+            // The batch that goes holds the log start: no record that could be read is left.
+            return self.try_truncate_fully(self.log_start, wall);
+        }
         self.lower_marks(log_end)?;
         let gone: Vec<_> = self.segments.get(number + 1..).unwrap_or_default().to_vec();
         let mut segments: Vec<_> = self.segments.get(..number).unwrap_or_default().to_vec();

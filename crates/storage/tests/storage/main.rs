@@ -1,0 +1,6 @@
+//! Storage through its public surface: frozen files, random histories against a model, replayed fuzz inputs.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
+
+mod formats;
+mod model;
+mod support;
