@@ -69,6 +69,9 @@ pub enum QuorumError {
         /// Who asks.
         expected: ClusterId,
     },
+    /// Node ids start at 0.
+    #[error("node.id {0} is negative")]
+    NegativeNode(BrokerId),
     /// A snapshot was written by a newer program, or cannot be written.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),

@@ -56,3 +56,6 @@ fn checksum(version: u8, key: &str, content: &[u8]) -> u32 {
     // A CRC-32 in a wider integer.
     (digest.finalize() & u64::from(u32::MAX)) as u32
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,11 +14,13 @@
 //! sled's directory holds `db` (all data), `conf` (written once), `snap.*` (its page table, written at open, synced) and `blobs/` (empty).
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
 
 use crate::port::{Cell, Change, HardState, HardStateError};
 
@@ -34,14 +36,33 @@ const _: () = assert!(17 * (PIECE + 64) < SEGMENT / 4);
 /// Pieces a value may have: their number is two bytes in the key.
 const MAX_PIECES: usize = 1 << 16;
 
+/// How often, and how long apart, it is looked whether sled has let go of its file: 5 s in all.
+const RELEASE_TRIES: u32 = 1_000;
+const RELEASE_PAUSE: Duration = Duration::from_millis(5);
+
 /// sled in one directory.
 pub(crate) struct SledHardState {
     db: sled::Db,
-    /// sled's data file, for `fdatasync`.
-    file: File,
-    path: PathBuf,
+    /// After `db`, so that it is dropped after it.
+    file: DataFile,
     /// Set while a commit runs and left set if it fails: after a failed sync nothing is known, so nothing is tried again.
     poisoned: AtomicBool,
+}
+
+/// sled's data file through our own handle, for `fdatasync`.
+struct DataFile(File);
+
+impl Drop for DataFile {
+    /// Waits until sled lets go of the file. Its last task may still hold it when it was dropped, and the next one to open the
+    /// directory, in this process too, would be refused.
+    fn drop(&mut self) {
+        for _ in 0..RELEASE_TRIES {
+            if rustix::fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return;
+            }
+            std::thread::sleep(RELEASE_PAUSE);
+        }
+    }
 }
 
 impl SledHardState {
@@ -53,19 +74,19 @@ impl SledHardState {
             .segment_size(SEGMENT)
             .mode(sled::Mode::LowSpace)
             .flush_every_ms(None);
-        let db = guarded(path, || config.open().map_err(|e| error(path, e)))?;
-        let file = File::options().read(true).write(true).open(path.join("db"))?;
-        file.sync_all()?;
+        let db = guarded(|| config.open().map_err(error))?;
+        let file = DataFile(File::options().read(true).write(true).open(path.join("db"))?);
+        file.0.sync_all()?;
         File::open(path.join("conf"))?.sync_all()?;
         // sled renames `snap.*` without syncing the directory.
         File::open(path)?.sync_all()?;
-        Ok(Self { db, file, path: path.to_owned(), poisoned: AtomicBool::new(false) })
+        Ok(Self { db, file, poisoned: AtomicBool::new(false) })
     }
 
     fn pieces(&self, key: &[u8]) -> Result<Option<Vec<u8>>, HardStateError> {
         let mut value = None;
         for piece in self.db.scan_prefix(key) {
-            let (_, piece) = piece.map_err(|e| error(&self.path, e))?;
+            let (_, piece) = piece.map_err(error)?;
             value.get_or_insert_with(Vec::new).extend_from_slice(&piece);
         }
         Ok(value)
@@ -83,35 +104,34 @@ impl SledHardState {
         if !change.remove.is_empty() {
             let range = entry_key(change.remove.start)..entry_key(change.remove.end);
             for key in self.db.range(range).keys() {
-                batch.remove(key.map_err(|e| error(&self.path, e))?);
+                batch.remove(key.map_err(error)?);
             }
         }
         for (index, value) in &change.append {
             put(&mut batch, &entry_key(*index), value)?;
         }
-        self.db.apply_batch(batch).map_err(|e| error(&self.path, e))?;
-        self.db.flush().map_err(|e| error(&self.path, e))?;
-        self.file.sync_data()?;
+        self.db.apply_batch(batch).map_err(error)?;
+        self.db.flush().map_err(error)?;
+        self.file.0.sync_data()?;
         Ok(())
     }
 }
 
 impl HardState for SledHardState {
     fn cell(&self, cell: Cell) -> Result<Option<Vec<u8>>, HardStateError> {
-        guarded(&self.path, || self.pieces(&cell_key(cell)))
+        guarded(|| self.pieces(&cell_key(cell)))
     }
 
     fn entries(&self, range: Range<u64>) -> Result<Vec<(u64, Vec<u8>)>, HardStateError> {
-        guarded(&self.path, || {
+        guarded(|| {
             let mut entries: Vec<(u64, Vec<u8>)> = Vec::new();
             if range.is_empty() {
                 return Ok(entries);
             }
             for piece in self.db.range(entry_key(range.start)..entry_key(range.end)) {
-                let (key, piece) = piece.map_err(|e| error(&self.path, e))?;
-                let index = entry_index(&key).ok_or_else(|| {
-                    HardStateError::Damaged(format!("{}: an unknown key", self.path.display()))
-                })?;
+                let (key, piece) = piece.map_err(error)?;
+                let index = entry_index(&key)
+                    .ok_or_else(|| HardStateError::Damaged("a key is of no known kind".to_owned()))?;
                 match entries.last_mut() {
                     Some((last, value)) if *last == index => value.extend_from_slice(&piece),
                     _ => entries.push((index, piece.to_vec())),
@@ -125,7 +145,7 @@ impl HardState for SledHardState {
         if self.poisoned.swap(true, Ordering::SeqCst) {
             return Err(HardStateError::Poisoned);
         }
-        guarded(&self.path, || self.apply(change))?;
+        guarded(|| self.apply(change))?;
         self.poisoned.store(false, Ordering::SeqCst);
         Ok(())
     }
@@ -164,22 +184,20 @@ fn entry_index(key: &[u8]) -> Option<u64> {
 }
 
 /// Runs something of sled's, whose assertions fail on damaged files.
-fn guarded<T>(path: &Path, run: impl FnOnce() -> Result<T, HardStateError>) -> Result<T, HardStateError> {
+fn guarded<T>(run: impl FnOnce() -> Result<T, HardStateError>) -> Result<T, HardStateError> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let why = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no reason given");
-        Err(HardStateError::Damaged(format!("{}: {why}", path.display())))
+        Err(HardStateError::Damaged(why.to_owned()))
     })
 }
 
-fn error(path: &Path, error: sled::Error) -> HardStateError {
+fn error(error: sled::Error) -> HardStateError {
     match error {
-        sled::Error::Io(e) => {
-            HardStateError::Io(io::Error::new(e.kind(), format!("{}: {e}", path.display())))
-        }
-        other => HardStateError::Damaged(format!("{}: {other}", path.display())),
+        sled::Error::Io(e) => HardStateError::Io(e),
+        other => HardStateError::Damaged(other.to_string()),
     }
 }

@@ -9,12 +9,11 @@ use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{
     AnyError, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageIOError,
 };
-use ottla_record::BrokerId;
 
 use crate::error::QuorumError;
 use crate::frame;
 use crate::port::{Cell, Change, HardState, HardStateError};
-use crate::raft::{Entry, LogId, StorageError, Types, Vote};
+use crate::raft::{Entry, InUse, LogId, NodeId, StorageError, Types, Vote};
 use crate::witness::{Bound, Witness};
 
 const VOTE: &str = "the vote";
@@ -29,6 +28,8 @@ pub(crate) struct Log {
 struct Shared {
     port: Box<dyn HardState>,
     state: Mutex<State>,
+    /// After `port`: dropped when that has been closed.
+    _in_use: InUse,
 }
 
 struct State {
@@ -44,7 +45,8 @@ impl Log {
     pub(crate) fn open(
         port: Box<dyn HardState>,
         witness: Witness,
-        node: BrokerId,
+        node: NodeId,
+        in_use: InUse,
     ) -> Result<Self, QuorumError> {
         let path = witness.path().to_owned();
         let damaged = |what: String| QuorumError::Damaged { path: path.clone(), what };
@@ -80,6 +82,7 @@ impl Log {
             shared: Arc::new(Shared {
                 port,
                 state: Mutex::new(State { witness, vote: vote.map(|v| standing(v, node)), purged, last }),
+                _in_use: in_use,
             }),
         })
     }
@@ -99,7 +102,7 @@ impl Log {
     async fn blocking<T: Send + 'static>(
         &self,
         verb: ErrorVerb,
-        subject: ErrorSubject<BrokerId>,
+        subject: ErrorSubject<NodeId>,
         run: impl FnOnce(&Shared) -> Result<T, HardStateError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let shared = Arc::clone(&self.shared);
@@ -174,7 +177,7 @@ impl Shared {
 
 impl State {
     fn bound(&self) -> Bound {
-        Bound { vote_term: self.vote.map_or(0, |v| v.leader_id().term), last: self.last.map(position) }
+        Bound { vote: self.vote.map_or((0, 0), candidate), last: self.last.map(position) }
     }
 
     /// Tells the witness what is durable now.
@@ -248,7 +251,7 @@ impl RaftLogStorage<Types> for Log {
 /// The vote with which a process starts. It does not take up a leadership of the process before it: what that one had
 /// appended and not yet made durable may be gone, and two values must never stand at one index and term. So it stands
 /// for election again, in a new term.
-fn standing(vote: Vote, node: BrokerId) -> Vote {
+fn standing(vote: Vote, node: NodeId) -> Vote {
     if vote.is_committed() && vote.leader_id().node_id == node {
         Vote::new(vote.leader_id().term, node)
     } else {
@@ -264,9 +267,12 @@ fn check_witness(witness: &Witness, vote: Option<Vote>, last: Option<LogId>) -> 
             what: format!("{what}: the hard state has lost what it once held"),
         })
     };
-    let term = vote.map_or(0, |v| v.leader_id().term);
-    if term < bound.vote_term {
-        return lost(format!("the vote is of term {term}, but term {} was voted in", bound.vote_term));
+    let voted = vote.map_or((0, 0), candidate);
+    if voted < bound.vote {
+        let ((term, node), (had_term, had_node)) = (voted, bound.vote);
+        return lost(format!(
+            "the vote is for node {node} in term {term}, but one for node {had_node} in term {had_term} was stored"
+        ));
     }
     if last.map(position) < bound.last {
         let (has, had) = (last.map_or(0, |l| l.index), bound.last.map_or(0, |(_, index)| index));
@@ -277,6 +283,11 @@ fn check_witness(witness: &Witness, vote: Option<Vote>, last: Option<LogId>) -> 
 
 fn parent(path: &Path) -> std::path::PathBuf {
     path.parent().unwrap_or(path).to_owned()
+}
+
+/// Term, and the node voted for in it: the order in which votes are given.
+fn candidate(vote: Vote) -> (u64, u64) {
+    (vote.leader_id().term, vote.leader_id().node_id)
 }
 
 fn position(log_id: LogId) -> (u64, u64) {
@@ -298,3 +309,6 @@ fn encode(key: &str, value: &impl serde::Serialize) -> Result<Vec<u8>, HardState
 fn decode_entry(index: u64, bytes: &[u8]) -> Result<Entry, frame::FrameError> {
     frame::decode(&entry_name(index), bytes)
 }
+
+#[cfg(test)]
+mod tests;

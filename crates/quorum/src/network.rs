@@ -6,23 +6,22 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
-use ottla_record::BrokerId;
 
-use crate::raft::{Member, Types};
+use crate::raft::{Member, NodeId, Types};
 
-type Failure<E = openraft::error::Infallible> = RPCError<BrokerId, Member, RaftError<BrokerId, E>>;
+type Failure<E = openraft::error::Infallible> = RPCError<NodeId, Member, RaftError<NodeId, E>>;
 
 /// The network of a node that is alone.
 pub(crate) struct Alone;
 
 /// A member that cannot be reached.
 pub(crate) struct Nowhere {
-    target: BrokerId,
+    target: NodeId,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("node {0} cannot be reached: quorums of several nodes are not supported yet")]
-struct NoRoute(BrokerId);
+struct NoRoute(NodeId);
 
 impl Nowhere {
     fn unreachable<E: std::error::Error>(&self) -> Failure<E> {
@@ -33,7 +32,7 @@ impl Nowhere {
 impl RaftNetworkFactory<Types> for Alone {
     type Network = Nowhere;
 
-    async fn new_client(&mut self, target: BrokerId, _member: &Member) -> Nowhere {
+    async fn new_client(&mut self, target: NodeId, _member: &Member) -> Nowhere {
         Nowhere { target }
     }
 }
@@ -43,7 +42,7 @@ impl RaftNetwork<Types> for Nowhere {
         &mut self,
         _request: AppendEntriesRequest<Types>,
         _option: RPCOption,
-    ) -> Result<AppendEntriesResponse<BrokerId>, Failure> {
+    ) -> Result<AppendEntriesResponse<NodeId>, Failure> {
         Err(self.unreachable())
     }
 
@@ -51,15 +50,15 @@ impl RaftNetwork<Types> for Nowhere {
         &mut self,
         _request: InstallSnapshotRequest<Types>,
         _option: RPCOption,
-    ) -> Result<InstallSnapshotResponse<BrokerId>, Failure<InstallSnapshotError>> {
+    ) -> Result<InstallSnapshotResponse<NodeId>, Failure<InstallSnapshotError>> {
         Err(self.unreachable())
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<BrokerId>,
+        _request: VoteRequest<NodeId>,
         _option: RPCOption,
-    ) -> Result<VoteResponse<BrokerId>, Failure> {
+    ) -> Result<VoteResponse<NodeId>, Failure> {
         Err(self.unreachable())
     }
 }

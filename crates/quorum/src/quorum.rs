@@ -18,7 +18,7 @@ use crate::hard_state::SledHardState;
 use crate::identity::Identity;
 use crate::log::Log;
 use crate::network::Alone;
-use crate::raft::{Member, Types, settings_alone};
+use crate::raft::{InUse, Member, Types, broker_id, node_id, settings_alone};
 use crate::snapshot::Snapshots;
 use crate::state_machine::StateMachine;
 use crate::witness::Witness;
@@ -32,6 +32,9 @@ const MAX_PROPOSALS: usize = 256;
 
 /// How long a start waits for a leader. A lone node elects itself in milliseconds unless its disk hangs.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a stop waits for openraft's tasks to let go of the files.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a node of the quorum has to know before it starts.
 #[derive(Clone, Debug)]
@@ -63,6 +66,7 @@ pub struct Quorum {
     images: watch::Receiver<Arc<Image>>,
     identity: Identity,
     proposals: Semaphore,
+    closed: watch::Receiver<()>,
 }
 
 impl Quorum {
@@ -70,14 +74,22 @@ impl Quorum {
     pub async fn start(config: QuorumConfig) -> Result<Self, QuorumError> {
         let expected = Identity { node: config.node, directory: config.directory, cluster: config.cluster };
         let dir = config.dir.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&config.dir, expected, config.if_missing));
+        if config.node.get() < 0 {
+            return Err(QuorumError::NegativeNode(config.node));
+        }
+        let in_use = InUse::default();
+        let closed = in_use.subscribe();
+        let opened =
+            tokio::task::spawn_blocking(move || open(&config.dir, expected, config.if_missing, in_use));
         let (log, machine) = opened.await.map_err(|e| QuorumError::Stopped(e.to_string()))??;
         let images = machine.images();
 
         let settings = settings_alone().validate().map_err(|e| QuorumError::Stopped(e.to_string()))?;
-        let raft =
-            Raft::new(expected.node, Arc::new(settings), Alone, log, machine).await.map_err(stopped)?;
-        let quorum = Self { raft, images, identity: expected, proposals: Semaphore::new(MAX_PROPOSALS) };
+        let raft = Raft::new(node_id(expected.node), Arc::new(settings), Alone, log, machine)
+            .await
+            .map_err(stopped)?;
+        let quorum =
+            Self { raft, images, identity: expected, proposals: Semaphore::new(MAX_PROPOSALS), closed };
         match quorum.lead().await {
             Ok(()) => {
                 tracing::info!(
@@ -106,7 +118,7 @@ impl Quorum {
         match self.raft.client_write(command).await {
             Ok(written) => written.data.0.ok_or_else(|| stopped(&"a command was applied without an answer")),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
-                Err(ProposeError::NotLeader { leader: forward.leader_id })
+                Err(ProposeError::NotLeader { leader: forward.leader_id.and_then(broker_id) })
             }
             Err(e) => Err(stopped(&e)),
         }
@@ -135,9 +147,15 @@ impl Quorum {
         }
     }
 
-    /// Stops the node. Everything acknowledged is durable already.
+    /// Stops the node and closes its files. Everything acknowledged is durable already.
     pub async fn shutdown(self) -> Result<(), QuorumError> {
-        self.raft.shutdown().await.map_err(|e| QuorumError::Stopped(e.to_string()))
+        let Self { raft, mut closed, .. } = self;
+        raft.shutdown().await.map_err(|e| QuorumError::Stopped(e.to_string()))?;
+        drop(raft);
+        match tokio::time::timeout(CLOSE_TIMEOUT, closed.changed()).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(QuorumError::Stopped(format!("its files are still open after {CLOSE_TIMEOUT:?}"))),
+        }
     }
 
     /// Becomes the leader, which for a lone node needs nobody's consent, and catches up with its own log.
@@ -147,7 +165,10 @@ impl Quorum {
         } else {
             let member = Member { directory: self.identity.directory };
             // Forms the quorum and elects its only member.
-            self.raft.initialize(BTreeMap::from([(self.identity.node, member)])).await.map_err(stopped)?;
+            self.raft
+                .initialize(BTreeMap::from([(node_id(self.identity.node), member)]))
+                .await
+                .map_err(stopped)?;
         }
         self.raft
             .wait(Some(LEADER_TIMEOUT))
@@ -171,7 +192,12 @@ fn stopped(error: impl std::fmt::Display) -> QuorumError {
 }
 
 /// Opens everything on disk. Blocks.
-fn open(dir: &Path, expected: Identity, if_missing: IfMissing) -> Result<(Log, StateMachine), QuorumError> {
+fn open(
+    dir: &Path,
+    expected: Identity,
+    if_missing: IfMissing,
+    in_use: InUse,
+) -> Result<(Log, StateMachine), QuorumError> {
     let found = Identity::read(dir)?;
     if let Some(found) = found {
         found.check(&expected, dir)?;
@@ -196,8 +222,8 @@ fn open(dir: &Path, expected: Identity, if_missing: IfMissing) -> Result<(Log, S
     }
     let hard_state =
         SledHardState::open(&state_path).map_err(|e| QuorumError::from_hard_state(&state_path, e))?;
-    let log = Log::open(Box::new(hard_state), witness, expected.node)?;
-    let snapshots = Snapshots::open(dir.join("snapshots"))?;
+    let log = Log::open(Box::new(hard_state), witness, node_id(expected.node), Arc::clone(&in_use))?;
+    let snapshots = Snapshots::open(dir.join("snapshots"), in_use)?;
     if found.is_none() {
         if !log.is_empty() {
             let what = "there is a log, but the file that tells whose it is is missing";

@@ -1,32 +1,51 @@
 //! The types that openraft is given.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use openraft::{Config, SnapshotPolicy};
 use ottla_coordination::metadata::{Command, Response};
 use ottla_record::{BrokerId, DirectoryId, Uuid};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 openraft::declare_raft_types!(
     /// Everything that openraft leaves open.
     pub(crate) Types:
         D = Command,
         R = Applied,
-        NodeId = BrokerId,
+        NodeId = NodeId,
         Node = Member,
         SnapshotData = Cursor<Vec<u8>>,
 );
 
+/// A broker in openraft's eyes. It is a `u64`, unlike a broker id, so that openraft's own tests of a store can run.
+pub(crate) type NodeId = u64;
+
+/// The broker as openraft knows it. Broker ids are never negative.
+pub(crate) fn node_id(broker: BrokerId) -> NodeId {
+    u64::from(broker.get().unsigned_abs())
+}
+
+/// The broker behind openraft's id.
+pub(crate) fn broker_id(node: NodeId) -> Option<BrokerId> {
+    i32::try_from(node).ok().map(BrokerId::new)
+}
+
 pub(crate) type Entry = openraft::Entry<Types>;
-pub(crate) type LogId = openraft::LogId<BrokerId>;
-pub(crate) type Vote = openraft::Vote<BrokerId>;
-pub(crate) type StorageError = openraft::StorageError<BrokerId>;
-pub(crate) type StoredMembership = openraft::StoredMembership<BrokerId, Member>;
-pub(crate) type SnapshotMeta = openraft::SnapshotMeta<BrokerId, Member>;
+pub(crate) type LogId = openraft::LogId<NodeId>;
+pub(crate) type Vote = openraft::Vote<NodeId>;
+pub(crate) type StorageError = openraft::StorageError<NodeId>;
+pub(crate) type StoredMembership = openraft::StoredMembership<NodeId, Member>;
+pub(crate) type SnapshotMeta = openraft::SnapshotMeta<NodeId, Member>;
 
 /// What applying a log entry gave: nothing for the entries that are openraft's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Applied(pub(crate) Option<Response>);
+
+/// Held by whatever has the node's files open. When the last one is dropped, receivers of it learn that the node is
+/// closed, which is some time after openraft has stopped: its tasks end one after another.
+pub(crate) type InUse = Arc<watch::Sender<()>>;
 
 /// What the members of the quorum know about each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

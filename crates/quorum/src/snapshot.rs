@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use ottla_coordination::metadata::Image;
 
 use crate::error::QuorumError;
-use crate::raft::{LogId, SnapshotMeta};
+use crate::raft::{InUse, LogId, SnapshotMeta};
 
 const MAGIC: &[u8; 8] = b"OTLSNAP1";
 const SUFFIX: &str = ".snapshot";
@@ -30,6 +30,7 @@ const KEPT: usize = 2;
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     dir: PathBuf,
+    _in_use: InUse,
 }
 
 /// A snapshot that was read.
@@ -41,7 +42,7 @@ pub(crate) struct Loaded {
 }
 
 impl Snapshots {
-    pub(crate) fn open(dir: PathBuf) -> Result<Self, QuorumError> {
+    pub(crate) fn open(dir: PathBuf, in_use: InUse) -> Result<Self, QuorumError> {
         fs::create_dir_all(&dir).map_err(QuorumError::io(&dir))?;
         match fs::remove_file(dir.join(UNFINISHED)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -49,7 +50,7 @@ impl Snapshots {
             }
             _ => {}
         }
-        Ok(Self { dir })
+        Ok(Self { dir, _in_use: in_use })
     }
 
     /// The newest snapshot that is whole; `None` if there is no snapshot. If all are damaged, that is an error.
@@ -133,3 +134,6 @@ fn read(path: &Path) -> Result<Loaded, QuorumError> {
     let meta = serde_json::from_slice(meta).map_err(|e| damaged(&e.to_string()))?;
     Ok(Loaded { meta, image: Image::decode(image)?, bytes: image.to_vec() })
 }
+
+#[cfg(test)]
+mod tests;

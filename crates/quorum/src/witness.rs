@@ -4,7 +4,7 @@
 //! entry, or a vote, is gone, and nobody is told. The witness remembers the highest vote and log entry
 //! that were made durable. At start the store must have at least those.
 //!
-//! It costs a write of 64 bytes to the page cache per commit and no sync: written late or lost in a power cut, it is an
+//! It costs a write of some 50 bytes to the page cache per commit and no sync: written late or lost in a power cut, it is an
 //! older bound, and still one. Only where the log gets shorter on purpose must the lower bound be durable first.
 //!
 //! Two slots, a page apart, are written in turn, so that a torn one leaves the other:
@@ -14,9 +14,10 @@
 //! | 0–7 | `OTLWITN1` |
 //! | 8–15 | number of the write, little-endian like all that follows; the slot is its parity |
 //! | 16–23 | term of the vote |
-//! | 24–31 | index of the last entry + 1, 0 for none |
-//! | 32–39 | term of the last entry |
-//! | 40–43 | CRC-32C of the bytes before |
+//! | 24–31 | node voted for |
+//! | 32–39 | index of the last entry + 1, 0 for none |
+//! | 40–47 | term of the last entry |
+//! | 48–51 | CRC-32C of the bytes before |
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -25,13 +26,13 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"OTLWITN1";
 const SLOT_DISTANCE: u64 = 4096;
-const SLOT: usize = 44;
+const SLOT: usize = 52;
 
 /// What the hard state has at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Bound {
-    /// Term of the vote.
-    pub(crate) vote_term: u64,
+    /// Term of the vote and the node voted for; zeros for none.
+    pub(crate) vote: (u64, u64),
     /// Term and index of the last log entry.
     pub(crate) last: Option<(u64, u64)>,
 }
@@ -103,7 +104,7 @@ impl Witness {
 fn encode(writes: u64, bound: Bound) -> Vec<u8> {
     let (term, next) = bound.last.map_or((0, 0), |(term, index)| (term, index.saturating_add(1)));
     let mut slot = MAGIC.to_vec();
-    for number in [writes, bound.vote_term, next, term] {
+    for number in [writes, bound.vote.0, bound.vote.1, next, term] {
         slot.extend_from_slice(&number.to_le_bytes());
     }
     let sum = checksum(&slot);
@@ -119,11 +120,15 @@ fn decode(slot: &[u8; SLOT]) -> Option<(u64, Bound)> {
     let mut numbers =
         content.strip_prefix(MAGIC)?.chunks_exact(8).map(|c| c.try_into().map(u64::from_le_bytes));
     let mut number = || numbers.next()?.ok();
-    let (writes, vote_term, next, term) = (number()?, number()?, number()?, number()?);
-    Some((writes, Bound { vote_term, last: next.checked_sub(1).map(|index| (term, index)) }))
+    let (writes, vote) = (number()?, (number()?, number()?));
+    let (next, term) = (number()?, number()?);
+    Some((writes, Bound { vote, last: next.checked_sub(1).map(|index| (term, index)) }))
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
     // A CRC-32 in a wider integer.
     (crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) & u64::from(u32::MAX)) as u32
 }
+
+#[cfg(test)]
+mod tests;
