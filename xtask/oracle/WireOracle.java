@@ -18,10 +18,12 @@ import java.util.HexFormat;
 import java.util.Random;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.errors.RetriableException;
+import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.ObjectSerializationCache;
+import org.apache.kafka.common.requests.RequestHeader;
 
 /**
  * Kafka's own message classes as the judge of ours. `cargo xtask oracle` runs it over Kafka's jars:
@@ -29,6 +31,7 @@ import org.apache.kafka.common.protocol.ObjectSerializationCache;
  *   generate SEEDS FIRST  stdin: message names; stdout: a random message a line, SEEDS per version: name version hex json
  *   damage PER_CASE SEED  stdin: such lines; stdout: damaged bytes and what becomes of them: name version hex (rejected | unwritable | hex)
  *   check                 stdin: lines of the first kind made by somebody else; fails on the first that Kafka reads otherwise
+ *   frames                stdin: lines of the first kind; stdout: the requests among them behind their headers: name version hex
  *   errors                stdout: the table of error codes
  */
 public class WireOracle {
@@ -49,6 +52,7 @@ public class WireOracle {
             case "generate" -> generate(in, Integer.parseInt(args[1]), Long.parseLong(args[2]));
             case "damage" -> damage(in, Integer.parseInt(args[1]), Long.parseLong(args[2]));
             case "check" -> check(in);
+            case "frames" -> frames(in);
             case "errors" -> errors();
             default -> throw new IllegalArgumentException(args[0]);
         }
@@ -100,6 +104,20 @@ public class WireOracle {
                 byte[] damaged = damaged(whole, random);
                 OUT.println(words[0] + " " + v + " " + hex(damaged) + " " + verdict(subject, damaged, v));
             }
+        }
+    }
+
+    static void frames(BufferedReader in) throws Exception {
+        for (String line; (line = in.readLine()) != null;) {
+            String[] words = line.split(" ", 4);
+            if (!words[0].endsWith("Request")) {
+                continue;
+            }
+            ApiKeys api = ApiKeys.forId(new Subject(words[0]).definition.get("apiKey").asInt());
+            short v = Short.parseShort(words[1]);
+            byte[] header = new Subject("RequestHeader").write(
+                new RequestHeader(api, v, "client", 7).data(), api.requestHeaderVersion(v));
+            OUT.println(words[0] + " " + words[1] + " " + hex(header) + words[2].replace("-", ""));
         }
     }
 

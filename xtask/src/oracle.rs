@@ -1,15 +1,16 @@
 //! `cargo xtask oracle`: Kafka's own message classes as the judge of `crates/wire`.
 //!
-//! Without options it regenerates what is committed of their judgement: `crates/wire/tests/corpus/` and the table of error
-//! codes. The same Kafka gives the same bytes. `--live` asks them anew: Kafka's random messages go through our codec, ours
+//! Without options it regenerates what is committed of their judgement: `crates/wire/tests/corpus/`, the seeds of the fuzz target
+//! `request_decode`, and the table of error codes. The same Kafka gives the same bytes. `--live` asks them anew: Kafka's random messages go through our codec, ours
 //! through Kafka's, and damaged ones through both.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use flate2::{Compression, GzBuilder};
 use it::project::{cargo, root, target};
 
@@ -32,7 +33,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.live { live(options.seed) } else { write_corpus() }
 }
 
-/// Writes `crates/wire/tests/corpus/` and `crates/wire/schema/error-codes.tsv`.
+/// Writes `crates/wire/tests/corpus/`, the fuzzer's seeds, and `crates/wire/schema/error-codes.tsv`.
 fn write_corpus() -> anyhow::Result<()> {
     let wire = root().join("crates/wire");
     let folder = exchange_folder()?;
@@ -47,6 +48,8 @@ fn write_corpus() -> anyhow::Result<()> {
         packed.write_all(&text)?;
         packed.finish()?;
     }
+    ask_kafka(&["frames"], &folder.join("short.txt"), &folder.join("frames.txt"))?;
+    write_fuzz_seeds(&fs::read_to_string(folder.join("frames.txt"))?)?;
     ask_kafka(&["errors"], &folder.join("names.txt"), &wire.join("schema/error-codes.tsv"))
 }
 
@@ -98,6 +101,29 @@ fn write_short_messages(folder: &Path) -> anyhow::Result<()> {
     let short: Vec<&str> = short.collect();
     ensure!(!short.is_empty(), "no short message");
     Ok(fs::write(folder.join("short.txt"), short.join("\n") + "\n")?)
+}
+
+/// Writes the first and the last version of every request as a seed for the fuzzer, one file each.
+fn write_fuzz_seeds(frames: &str) -> anyhow::Result<()> {
+    let folder = root().join("fuzz/corpus/request_decode");
+    fs::create_dir_all(&folder)?;
+    let frames = frames.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut by_name: BTreeMap<&str, BTreeMap<i16, &str>> = BTreeMap::new();
+    for words in frames {
+        let [name, version, hex] = words[..] else { bail!("a frame of {words:?}") };
+        by_name.entry(name).or_default().entry(version.parse()?).or_insert(hex);
+    }
+    for (name, versions) in by_name {
+        for (version, hex) in versions.iter().next().into_iter().chain(versions.iter().next_back()) {
+            fs::write(folder.join(format!("{name}-v{version}")), from_hex(hex)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn from_hex(hex: &str) -> anyhow::Result<Vec<u8>> {
+    let pairs = hex.as_bytes().chunks(2).map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?));
+    pairs.collect()
 }
 
 /// Runs `oracle/WireOracle.java` over Kafka's jars.

@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     unused_variables,
@@ -13,6 +14,7 @@
 
 mod corpus;
 mod damaged;
+mod request_decode;
 mod subject;
 
 use std::collections::BTreeSet;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use corpus::{cases, check_messages, read_packed, to_hex};
 use damaged::check_damaged;
+use ottla_wire::{ApiKey, Reader, frame};
 use subject::{Rng, subjects};
 
 fn corpus(name: &str) -> String {
@@ -86,4 +89,19 @@ fn random_messages_survive_the_wire() {
     if let Some(exchange) = exchange {
         fs::write(exchange.join("ours.txt"), lines).unwrap();
     }
+}
+
+#[test]
+fn the_fuzzers_corpus_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/request_decode");
+    let mut apis = BTreeSet::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        let memory = allocation_counter::measure(|| request_decode::check(&bytes)).bytes_max;
+        // The frame, its message twice with the text of both, and what is reserved before elements are read.
+        assert!(memory < (bytes.len() as u64 + 1024) * 256, "{memory} bytes for {} on the wire", bytes.len());
+        let mut reader = Reader::new(bytes.into());
+        apis.extend(frame::read_request_header(&mut reader).map(|(_, api)| api));
+    }
+    assert_eq!(apis.into_iter().collect::<Vec<_>>(), ApiKey::ALL, "an API is not in {}", folder.display());
 }
