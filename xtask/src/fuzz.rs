@@ -39,7 +39,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let found = target().join("fuzz-corpus").join(name);
         std::fs::create_dir_all(&found)?;
         let mut command = fuzz()?;
-        command.args(["run", name]).arg(&found);
+        command.args(["run", "--target-dir"]).arg(target().join("fuzz"));
+        command.arg(name).arg(&found);
         let committed = root().join("fuzz/corpus").join(name);
         if committed.exists() {
             command.arg(committed);

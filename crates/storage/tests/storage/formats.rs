@@ -27,7 +27,8 @@ fn write_log(log: &mut Log) {
             1 | 2 => plain.producer(stamp(11, 0, Some(number as i32 / 6 * 4 + (number as i32 % 6 - 1) * 2))),
             4 => {
                 let control = if number < 12 { ControlType::Abort } else { ControlType::Commit };
-                log.append_as_leader(&marker(12, control, timestamp), epoch(number as i32 / 8), now()).unwrap();
+                log.append_as_leader(&marker(12, control, timestamp), epoch(number as i32 / 8), now())
+                    .unwrap();
                 continue;
             }
             _ => {

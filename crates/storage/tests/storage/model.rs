@@ -142,14 +142,17 @@ impl World {
                 assert!(start >= self.log_start);
                 self.log_start = start;
             }
-            Step::Read { from, max, upper } => self.read(self.offset(from), usize::from(max), self.offset(upper)),
+            Step::Read { from, max, upper } => {
+                self.read(self.offset(from), usize::from(max), self.offset(upper))
+            }
             Step::Lookup { at } => {
                 let offset = self.offset(at);
                 let (view, end) = (self.log().view(), Offset::new(self.end()));
                 let at = ottla_record::Timestamp::from_millis(offset * 10);
                 let found = view.offset_for_timestamp(at, end).unwrap();
                 // Records of a batch are a millisecond apart, batches ten for each record.
-                let expected = (self.log_start..self.end()).find(|offset| self.timestamp(*offset) >= at.millis());
+                let expected =
+                    (self.log_start..self.end()).find(|offset| self.timestamp(*offset) >= at.millis());
                 assert_eq!(found.map(|found| found.offset.get()), expected);
             }
         }
