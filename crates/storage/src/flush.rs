@@ -53,6 +53,9 @@ impl Log {
         if self.poisoned || self.flushed_end == self.log_end {
             return None;
         }
+        if self.begun_flushes.last() != Some(&self.log_end) {
+            self.begun_flushes.push(self.log_end);
+        }
         Some(FlushJob {
             files: self.unflushed.iter().map(|unflushed| Arc::clone(&unflushed.file)).collect(),
             dirs: if self.newest_unsynced_base.is_some() { vec![self.dir.to_path_buf()] } else { Vec::new() },
@@ -60,9 +63,14 @@ impl Log {
         })
     }
 
-    /// A job with this end has been done.
+    /// A job with this end has been done. One that was begun before a truncation says nothing about what was appended
+    /// since, and is not counted.
     pub fn complete_flush(&mut self, end: Offset) {
-        // The log may have been truncated below the end while the job ran.
+        if let Some(void) = self.void_flushes.iter().position(|void| *void == end) {
+            self.void_flushes.swap_remove(void);
+            return;
+        }
+        self.begun_flushes.retain(|begun| *begun > end);
         let end = end.min(self.log_end);
         if self.poisoned || end <= self.flushed_end {
             return;

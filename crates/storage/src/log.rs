@@ -43,6 +43,10 @@ pub struct Log {
     pub(crate) flushed_end: Offset,
     pub(crate) recovery_point: Offset,
     pub(crate) unflushed: Vec<Unflushed>,
+    /// Ends of the flushes that are under way.
+    pub(crate) begun_flushes: Vec<Offset>,
+    /// Ends of those that were under way when the log was truncated.
+    pub(crate) void_flushes: Vec<Offset>,
     /// The base of the newest segment whose name may not be durable yet.
     pub(crate) newest_unsynced_base: Option<Offset>,
     /// Sealed segments whose indexes are not durable yet; the active one's never count as durable.

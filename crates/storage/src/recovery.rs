@@ -244,6 +244,8 @@ impl Loader<'_> {
             flushed_end: log_end,
             recovery_point: Offset::ZERO,
             unflushed: Vec::new(),
+            begun_flushes: Vec::new(),
+            void_flushes: Vec::new(),
             newest_unsynced_base: (size == 0).then_some(log_end),
             unsynced_indexes: Vec::new(),
             epochs: self.epochs,

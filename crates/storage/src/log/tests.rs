@@ -230,3 +230,195 @@ fn a_read_ends_at_batches_and_at_the_upper_bound() {
         Err(crate::ReadError::OffsetOutOfRange { .. })
     ));
 }
+
+/// A disk whose next operations of one kind fail.
+#[derive(Debug)]
+struct FailingDisk {
+    inner: FsDisk,
+    failure: Arc<parking_lot::Mutex<Failure>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Failure {
+    write: Option<io::ErrorKind>,
+    reserve: bool,
+    cut: bool,
+    free: Option<u64>,
+}
+
+#[derive(Debug)]
+struct FailingFile(Arc<dyn File>, Arc<parking_lot::Mutex<Failure>>);
+
+impl crate::Disk for FailingDisk {
+    fn open(&self, path: &Path, mode: crate::OpenMode) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(FailingFile(self.inner.open(path, mode)?, Arc::clone(&self.failure))))
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<crate::Entry>> {
+        self.inner.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dir(dir)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_file(path)
+    }
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+    fn sync_files(&self, files: &[Arc<dyn File>]) -> Vec<io::Result<()>> {
+        self.inner.sync_files(files)
+    }
+    fn space(&self) -> io::Result<crate::Space> {
+        let space = self.inner.space()?;
+        Ok(crate::Space { free: self.failure.lock().free.unwrap_or(space.free), ..space })
+    }
+    fn root(&self) -> Option<PathBuf> {
+        self.inner.root()
+    }
+}
+
+impl File for FailingFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(buf, position)
+    }
+    fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<()> {
+        let Some(kind) = self.1.lock().write else { return self.0.write_at(slices, position) };
+        // The first slice gets through.
+        self.0.write_at(&slices[..1], position)?;
+        Err(kind.into())
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.1.lock().cut { Err(io::ErrorKind::Other.into()) } else { self.0.set_len(len) }
+    }
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        if self.1.lock().reserve { Err(io::ErrorKind::StorageFull.into()) } else { self.0.reserve(len) }
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.0.descriptor()
+    }
+}
+
+fn failing(reserve_bytes: u64) -> (tempfile::TempDir, Log, Arc<parking_lot::Mutex<Failure>>) {
+    let dir = tempfile::tempdir().unwrap();
+    let failure = Arc::new(parking_lot::Mutex::new(Failure::default()));
+    let disk = FailingDisk { inner: FsDisk::open(dir.path()).unwrap(), failure: Arc::clone(&failure) };
+    let limits = DirectoryLimits { open_files: 16, reserve_bytes: Some(reserve_bytes) };
+    let id = DirectoryId(Uuid::from_random([1; 16]));
+    let root = Arc::new(LogDirectory::open(Arc::new(disk), BrokerId::new(1), id, limits).unwrap());
+    let start = LogStart { recovery_point: Offset::ZERO, log_start: None, clean: false };
+    let (log, _) = Log::open(&root, "t-0".into(), topic_id(), config(), start, at(0)).unwrap();
+    (dir, log, failure)
+}
+
+#[test]
+fn a_short_write_on_a_full_disk_is_cut_back_and_appends_resume() {
+    let (dir, mut log, failure) = failing(0);
+    log.append_as_leader(&batch(1, &["a"]), epoch(0), at(0)).unwrap();
+    let size = log.size_bytes();
+    failure.lock().write = Some(io::ErrorKind::StorageFull);
+    let error = log.append_as_leader(&batch(1, &["b"]), epoch(0), at(0)).unwrap_err();
+    assert!(matches!(error, AppendError::NoSpace { .. }), "{error}");
+    assert!(!log.is_poisoned());
+    let path = dir.path().join("t-0/00000000000000000000.log");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), size);
+    failure.lock().write = None;
+    log.append_as_leader(&batch(1, &["c"]), epoch(0), at(0)).unwrap();
+    assert_eq!(contents(&log), [(0, "a".to_owned()), (1, "c".to_owned())]);
+}
+
+#[test]
+fn a_failed_write_or_a_failed_cut_takes_the_log_offline() {
+    for (write, cut) in [(io::ErrorKind::Other, false), (io::ErrorKind::StorageFull, true)] {
+        let (_dir, mut log, failure) = failing(0);
+        log.append_as_leader(&batch(1, &["a"]), epoch(0), at(0)).unwrap();
+        flush(&mut log);
+        *failure.lock() = Failure { write: Some(write), cut, ..Failure::default() };
+        let error = log.append_as_leader(&batch(1, &["b"]), epoch(0), at(0)).unwrap_err();
+        assert!(matches!(error, AppendError::Io(_)), "{error}");
+        *failure.lock() = Failure::default();
+        let error = log.append_as_leader(&batch(1, &["c"]), epoch(0), at(0)).unwrap_err();
+        assert!(matches!(error, AppendError::Poisoned));
+        assert!(log.begin_flush().is_none());
+        assert_eq!((log.flushed_end(), log.log_end()), (Offset::new(1), Offset::new(1)));
+        assert_eq!(contents(&log), [(0, "a".to_owned())], "what was there stays readable");
+    }
+}
+
+#[test]
+fn below_the_reserve_appends_are_refused_until_space_returns() {
+    let (_dir, mut log, failure) = failing(1_000_000);
+    failure.lock().free = Some(1_000_050);
+    let error = log.append_as_leader(&batch(1, &["a"]), epoch(0), at(0)).unwrap_err();
+    assert!(matches!(error, AppendError::NoSpace { reserve: 1_000_000, .. }), "{error}");
+    failure.lock().free = Some(5_000_000);
+    let later = Now { monotonic: Monotonic::ZERO + std::time::Duration::from_millis(300), ..at(0) };
+    log.append_as_leader(&batch(1, &["a"]), epoch(0), later).unwrap();
+}
+
+#[test]
+fn space_is_reserved_in_growing_steps_and_given_back() {
+    let (dir, mut log, failure) = failing(0);
+    let path = dir.path().join("t-0/00000000000000000000.log");
+    let value = "z".repeat(10_000);
+    let mut sizes = Vec::new();
+    for _ in 0..60 {
+        log.append_as_leader(&batch(1, &[&value]), epoch(0), at(0)).unwrap();
+        let ahead = std::fs::metadata(&path).unwrap().len() - log.size_bytes();
+        if sizes.last().is_none_or(|last| *last < ahead) {
+            sizes.push(ahead);
+        }
+    }
+    // The last step ends at the segment.
+    assert_eq!(sizes[..4], [0, 64 << 10, 128 << 10, 256 << 10]);
+    // A disk that is nearly full still takes the write alone.
+    failure.lock().reserve = true;
+    for _ in 0..30 {
+        log.append_as_leader(&batch(1, &[&value]), epoch(0), at(0)).unwrap();
+    }
+    failure.lock().reserve = false;
+    flush(&mut log);
+    log.checkpoint().unwrap();
+    // The second finds the log idle.
+    log.checkpoint().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), log.size_bytes());
+    log.append_as_leader(&batch(1, &[&value]), epoch(0), at(0)).unwrap();
+    assert_eq!(contents(&log).len(), 91);
+}
+
+#[test]
+fn a_segment_is_rolled_by_time_size_and_offset() {
+    let fixture = Fixture::new();
+    let config = LogConfig { segment_ms: 1000, segment_jitter_ms: 100, ..config() };
+    let (mut log, _) = fixture.open(config);
+    for (timestamp, segments) in [(5000, 1), (5900, 1), (5901, 2), (100, 2), (6802, 3)] {
+        log.append_as_leader(&batch(timestamp, &["x"]), epoch(0), at(0)).unwrap();
+        assert_eq!(log.segment_count(), segments, "{timestamp}");
+    }
+    assert!(!log.roll_if_due(at(7702)).unwrap());
+    assert!(log.roll_if_due(at(7703)).unwrap());
+    assert!(!log.roll_if_due(at(99_999)).unwrap(), "an empty segment is not rolled");
+    let big = "w".repeat(2 << 20);
+    assert!(matches!(
+        log.append_as_leader(&validated_large(&big), epoch(0), at(0)),
+        Err(AppendError::TooLarge { .. })
+    ));
+}
+
+fn validated_large(value: &str) -> ValidatedBatches {
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(None, None, Some(value.as_bytes()), &[]);
+    let rules = ProduceRules { max_batch_bytes: 64 << 20, ..rules() };
+    validate(builder.build().unwrap(), &rules, Timestamp::EPOCH).unwrap()
+}

@@ -120,3 +120,18 @@ fn starting_anew_elsewhere_forgets_everything() {
         assert_eq!(contents(&log), values(start, start + 10, "new"));
     }
 }
+
+#[test]
+fn a_flush_begun_before_the_cut_says_nothing_about_what_came_after() {
+    let fixture = Fixture::new();
+    let (mut log, _) = fixture.open(small());
+    fill(&mut log, 0, 20, "old");
+    let job = log.begin_flush().unwrap();
+    log.truncate_to(Offset::new(12), wall()).unwrap();
+    fill(&mut log, 12, 25, "new");
+    job.run(&**fixture.root.disk()).unwrap();
+    log.complete_flush(job.end);
+    assert_eq!(log.flushed_end(), Offset::new(12));
+    flush(&mut log);
+    assert_eq!(log.flushed_end(), Offset::new(25));
+}
