@@ -1,6 +1,9 @@
 //! Storage through its public surface: frozen files, random histories against a model, replayed fuzz inputs.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
+mod any_files;
 mod formats;
+mod memory_disk;
 mod model;
+mod replay;
 mod support;
