@@ -11,11 +11,60 @@
 //! | [`roll`] | sealing a segment and starting the next |
 //! | [`retention`], [`truncation`] | removing segments at the front, records at the end |
 //! | [`read`], [`timestamps`] | [`LogView`]: reading and looking up without a lock |
-//! | [`scan`] | walking the batches of a file, also offline |
+//! | [`scan`], [`offline`] | walking the batches of a file; reading files where they lie, without a log |
 //! | [`producer_state`], [`producer_snapshot`] | idempotent producers and transactions |
 //! | [`leader_epochs`] | which leader wrote which offsets |
 //! | [`checkpoint`], [`file_names`] | Kafka's small files and names |
 //! | [`config`], [`error`] | settings and what can go wrong |
+//!
+//! Appending, making it durable, reading it back:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use ottla_record::produce::{Origin, ProduceRules, validate};
+//! use ottla_record::*;
+//! use ottla_storage::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let data = tempfile::tempdir()?;
+//! let now = Now { monotonic: Monotonic::ZERO, wall: Timestamp::from_millis(1_700_000_000_000) };
+//! let disk = Arc::new(FsDisk::open(data.path())?);
+//! let limits = DirectoryLimits { open_files: 1000, reserve_bytes: None };
+//! let fresh = DirectoryId(Uuid::from_random([1; 16]));
+//! let root = Arc::new(LogDirectory::open(disk, BrokerId::new(1), fresh, limits)?);
+//!
+//! # let config = LogConfig { segment_bytes: 1 << 30, segment_ms: 604_800_000, segment_jitter_ms: 0,
+//! #     segment_index_bytes: 10 << 20, index_interval_bytes: 4096, retention_bytes: None, retention_ms: None,
+//! #     delete_expired: true, compacted: false, file_delete_delay_ms: 60_000, preallocate: false,
+//! #     producer_id_expiration_ms: 86_400_000 };
+//! let name = TopicPartition { topic: "orders".to_owned(), partition: PartitionIndex::ZERO };
+//! let (mut log, _recovery) = Log::open(
+//!     &root,
+//!     name.directory(),
+//!     TopicId(Uuid::from_random([2; 16])),
+//!     config,
+//!     root.log_start_of(&name),
+//!     now,
+//! )?;
+//!
+//! let mut sent = BatchBuilder::new(Codec::None);
+//! sent.push(Some(now.wall), None, Some(b"one order"), &[]);
+//! # let rules = ProduceRules { origin: Origin::Client, max_batch_bytes: 1 << 20,
+//! #     timestamp_type: TimestampType::CreateTime, before_max_ms: i64::MAX, after_max_ms: i64::MAX,
+//! #     compression: None, compacted: false, allow_zstd: true, max_decompressed_bytes: 1 << 20 };
+//! let batches = validate(sent.build()?, &rules, now.wall)?;
+//! log.append_as_leader(&batches, LeaderEpoch::ZERO, now)?;
+//!
+//! let job = log.begin_flush().ok_or("nothing to flush")?;
+//! job.run(&**root.disk())?;
+//! log.complete_flush(job.end);
+//! assert_eq!(log.flushed_end(), Offset::new(1));
+//!
+//! let slice = log.view().read(Offset::ZERO, 1 << 20, log.flushed_end(), true)?.ok_or("nothing to read")?;
+//! assert_eq!(slice.read()?.len(), slice.len);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod checkpoint;
 pub mod config;
@@ -30,6 +79,7 @@ mod index_file;
 pub mod leader_epochs;
 pub mod log;
 pub mod log_directory;
+pub mod offline;
 mod offset_index;
 mod producer_rebuild;
 pub mod producer_snapshot;
@@ -59,6 +109,7 @@ pub use fs_disk::{FsDisk, LockError};
 pub use leader_epochs::{EpochEnd, EpochStart, LeaderEpochs};
 pub use log::{Append, Log};
 pub use log_directory::{DirectoryLimits, LogDirectory, PartitionDirectory};
+pub use offline::SegmentReader;
 pub use offset_index::OffsetEntry;
 pub use producer_state::{Producer, ProducerStates, RecentBatch};
 pub use read::{LogView, ReadSlice};

@@ -162,3 +162,40 @@ fn a_corrupt_segment_stays_an_error() {
     assert!(error.to_string().contains("00000000000000000039.log is damaged at byte"), "{error}");
     assert_eq!(fs::read(dir.path().join(file)).unwrap(), before, "nothing is cut");
 }
+
+#[test]
+fn files_are_read_where_they_lie() {
+    use ottla_storage::scan::{Check, Scanned};
+    let dir = fixtures().join("clean/t-0");
+    let (mut batches, mut entries) = (0, 0);
+    for base in [0, 20, 39] {
+        let path = |extension: &str| dir.join(format!("{base:020}.{extension}"));
+        let reader = ottla_storage::SegmentReader::open(&path("log")).unwrap();
+        assert_eq!(reader.base(), Offset::new(base));
+        let mut positions = BTreeMap::new();
+        let mut scan = reader.batches();
+        while let Scanned::Batch { position, header } = scan.next(Check::Crc).unwrap() {
+            assert_eq!(reader.read(position, header.len()).unwrap().len(), header.len());
+            positions.insert(header.last_offset(), (position, header.max_timestamp().unwrap()));
+            batches += 1;
+        }
+        assert_eq!(scan.position(), reader.size());
+        // What Kafka's dump tool checks: every entry names the last offset, and its timestamp, of the batch there.
+        for entry in ottla_storage::offline::offset_index(&path("index")).unwrap() {
+            assert_eq!(positions[&entry.last_offset].0, u64::from(entry.position));
+            entries += 1;
+        }
+        for entry in ottla_storage::offline::time_index(&path("timeindex")).unwrap() {
+            assert_eq!(positions[&entry.last_offset].1, entry.timestamp);
+            entries += 1;
+        }
+    }
+    assert!(batches > 20 && entries > 8, "{batches} {entries}");
+    let aborted =
+        ottla_storage::offline::transaction_index(&dir.join("00000000000000000000.txnindex")).unwrap();
+    assert_eq!(aborted.len(), 2);
+    let producers = ottla_storage::offline::snapshot(&dir.join("00000000000000000044.snapshot")).unwrap();
+    assert_eq!(producers.iter().len(), 2);
+    assert!(ottla_storage::offline::snapshot(&dir.join("00000000000000000020.log")).is_err());
+    assert!(ottla_storage::SegmentReader::open(&dir.join("partition.metadata")).is_err());
+}
