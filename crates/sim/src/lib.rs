@@ -3,9 +3,24 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`disk`] | [`SimDisk`]: written and synced images, torn and lost writes, planned faults, crash points |
+//! | [`explore`] | crash enumeration: every moment of a story crashed both ways, and what follows crashed again |
+//! | [`campaign`] | many explorations on many threads |
+//! | [`follower`] | the stories of a follower's log: it copies, cuts what a new leader does not have, starts over |
+//! | [`opening`] | opening a log after whatever happened |
+//! | [`cluster`] | the metadata that outlives a broker |
+//! | [`oracle`], [`observed`] | what clients were told, and what a log holds |
+//! | [`invariants`] | the promises, one function each |
 //! | [`rng`] | the seeded generator every choice is drawn from |
 
+pub mod campaign;
+pub mod cluster;
 pub mod disk;
+pub mod explore;
+pub mod follower;
+pub mod invariants;
+pub mod observed;
+pub mod opening;
+pub mod oracle;
 pub mod rng;
 
 pub use disk::{CrashPoint, Image, SimDisk, Survival};

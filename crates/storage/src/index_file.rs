@@ -30,6 +30,9 @@ pub(crate) trait IndexEntry: Copy + Ord + std::fmt::Debug {
     /// Appends the entry's bytes. `base` is the segment's base offset, to which offsets in the file are relative.
     fn encode(&self, base: Offset, out: &mut Vec<u8>);
 
+    /// True if `next` may follow this entry in an index: every column rises.
+    fn precedes(&self, next: &Self) -> bool;
+
     /// Reads an entry of [`Self::SIZE`] bytes.
     fn decode(base: Offset, bytes: &[u8]) -> Option<Self>;
 }
@@ -185,7 +188,14 @@ impl<E: IndexEntry> IndexFile<E> {
             return Ok(());
         }
         let all = self.all(files)?;
-        let kept = all.get(..all.partition_point(&holds)).unwrap_or_default();
+        // What was written behind the last durable entry may be torn into anything: only what rises is believed.
+        let mut last: Option<&E> = None;
+        let kept = all.iter().take_while(|entry| {
+            let rises = last.is_none_or(|last| last.precedes(entry));
+            last = Some(entry);
+            rises && holds(entry)
+        });
+        let kept = all.get(..kept.count()).unwrap_or_default();
         self.replace(files, kept.to_vec())
     }
 

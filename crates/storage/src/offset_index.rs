@@ -27,6 +27,10 @@ impl IndexEntry for OffsetEntry {
         out.extend_from_slice(&self.position.to_be_bytes());
     }
 
+    fn precedes(&self, next: &Self) -> bool {
+        self.last_offset < next.last_offset && self.position < next.position
+    }
+
     fn decode(base: Offset, bytes: &[u8]) -> Option<Self> {
         let (relative, position) = bytes.split_first_chunk::<4>()?;
         let position = position.first_chunk::<4>()?;

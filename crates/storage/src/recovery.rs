@@ -140,6 +140,22 @@ struct Loader<'a> {
     changed: Vec<Arc<dyn File>>,
 }
 
+/// True if the last time entry is that of the batch it names. What a power cut left behind the durable entries can look
+/// like anything, an entry below the recovery point included.
+fn last_time_is_true(segment: &Segment, file: &dyn File, len: u64) -> std::io::Result<bool> {
+    let Some(time) = segment.times.last() else { return Ok(true) };
+    let near = segment.offsets.last_where(&segment.files, |entry| entry.last_offset <= time.last_offset)?;
+    let mut scan = BatchScan::short(file, near.map_or(0, |entry| u64::from(entry.position)), len);
+    while let Scanned::Batch { header, .. } = scan.next(Check::Header)? {
+        if header.last_offset() >= time.last_offset {
+            return Ok(
+                header.last_offset() == time.last_offset && header.max_timestamp() == Some(time.timestamp)
+            );
+        }
+    }
+    Ok(false)
+}
+
 /// Where a scan of a segment ended.
 struct SegmentEnd {
     /// Bytes of batches.
@@ -447,7 +463,9 @@ impl Loader<'_> {
         if next_base.is_some() {
             indexer.note_max_timestamp(segment);
         }
-        if size < len || next > flushed || rebuild {
+        // At the recovery point itself, a truncation may have cut the file and died before it was synced.
+        let unsynced = next > flushed || (next == flushed && !self.start.clean);
+        if size < len || unsynced || rebuild {
             segment.write_indexes().at(&path)?;
             self.changed.push(Arc::clone(file));
             self.changed.extend(segment.index_files().at(&path)?);
@@ -474,6 +492,9 @@ impl Loader<'_> {
             return Ok(None);
         }
         segment.times.keep_while(files, |time| time.last_offset < flushed).at(&path)?;
+        if !last_time_is_true(segment, &**file, len).at(&path)? {
+            return Ok(None);
+        }
         segment.aborted.keep_while(files, |aborted| aborted.last_offset < flushed).at(&path)?;
         Ok(Some((position, header)))
     }

@@ -29,6 +29,10 @@ impl IndexEntry for TimeEntry {
         out.extend_from_slice(&relative(self.last_offset, base).to_be_bytes());
     }
 
+    fn precedes(&self, next: &Self) -> bool {
+        self.timestamp < next.timestamp && self.last_offset < next.last_offset
+    }
+
     fn decode(base: Offset, bytes: &[u8]) -> Option<Self> {
         let (timestamp, relative) = bytes.split_first_chunk::<8>()?;
         let relative = relative.first_chunk::<4>()?;

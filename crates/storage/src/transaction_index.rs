@@ -36,6 +36,10 @@ impl IndexEntry for AbortedTransaction {
         }
     }
 
+    fn precedes(&self, next: &Self) -> bool {
+        self.last_offset < next.last_offset
+    }
+
     fn decode(_base: Offset, bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first_chunk::<2>()?;
         if i16::from_be_bytes(*version) != VERSION || rest.len() != Self::SIZE - 2 {

@@ -96,6 +96,9 @@ impl Log {
         for segment in gone.iter().rev() {
             self.remove_segment(segment)?;
         }
+        if position == 0 && !gone.is_empty() {
+            self.sync_names()?;
+        }
         if position > 0 {
             segments.push(self.cut_segment(&cut, position, log_end)?);
         } else {
@@ -109,13 +112,22 @@ impl Log {
     fn try_truncate_fully(&mut self, offset: Offset, wall: Timestamp) -> Result<(), TruncateError> {
         self.lower_marks(Offset::ZERO)?;
         self.root.store_log_start(&self.name, offset)?;
-        for segment in self.segments.to_vec().iter().rev() {
+        for (number, segment) in self.segments.to_vec().iter().enumerate().rev() {
+            if number == 0 && self.segments.len() > 1 {
+                self.sync_names()?;
+            }
             self.remove_segment(segment)?;
         }
         self.segments = Arc::new(Vec::new());
         self.log_start = offset;
         self.remove_snapshots(|_| true)?;
         self.restart_at(offset, wall)
+    }
+
+    /// A power cut may undo the removal of any name. The first segment goes only when the others are gone for good, or
+    /// the log would begin at one of them.
+    fn sync_names(&self) -> Result<(), StorageError> {
+        self.root.disk().sync_dir(&self.dir).at(&*self.dir)
     }
 
     /// What must be durable before the cut.

@@ -160,6 +160,12 @@ impl SimDisk {
         self.state.lock().points.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// The moment after everything done so far.
+    pub fn crash_point_now(&self) -> CrashPoint {
+        let before = operation("nothing more", Path::new(""));
+        CrashPoint { syncs: self.syncs(), before, image: self.image(), in_flight: None }
+    }
+
     /// The disk as it stands.
     pub fn image(&self) -> Image {
         self.state.lock().image.clone()

@@ -1,0 +1,72 @@
+//! Many explorations at once, on as many threads as there are processors. What is found does not depend on how many.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::explore::{Coverage, Depth, Failure, Story, explore};
+use crate::follower::FOLLOWERS;
+
+/// A story and a seed.
+pub struct Job {
+    /// The story's name.
+    pub story: String,
+    run: Box<dyn Fn() -> Result<Coverage, Failure> + Send + Sync>,
+}
+
+impl Job {
+    /// The exploration of a story with a seed.
+    pub fn new<S: Story + Send + 'static>(story: S, seed: u64, depth: Depth) -> Self {
+        Self { story: story.name(), run: Box::new(move || explore(&story, seed, depth)) }
+    }
+}
+
+/// How deep [`all_stories`] goes: every moment of every scenario, four or five crashes each, twenty moments of what
+/// follows a first crash, two of what follows a second.
+pub const DEPTH: Depth = Depth { cuts: 3, second: 20, third: 2 };
+
+/// Every story with each of these seeds.
+pub fn all_stories(seeds: std::ops::Range<u64>, depth: Depth) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for seed in seeds {
+        jobs.extend(FOLLOWERS.iter().map(|story| Job::new(*story, seed, depth)));
+    }
+    jobs
+}
+
+/// Runs the jobs and adds up what they covered, by story.
+///
+/// # Errors
+/// The failure of the first job in the list that failed.
+pub fn run(jobs: &[Job]) -> Result<Vec<(String, Coverage)>, Box<Failure>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<Coverage, Failure>)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((number, job)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, jobs.get(n)?)))
+                {
+                    let result = (job.run)();
+                    if result.is_err() {
+                        next.store(jobs.len(), Ordering::Relaxed);
+                    }
+                    done.lock().push((number, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner();
+    done.sort_by_key(|(number, _)| *number);
+    let mut by_story: Vec<(String, Coverage)> = Vec::new();
+    for (number, result) in done {
+        let coverage = result?;
+        let Some(job) = jobs.get(number) else { continue };
+        match by_story.iter_mut().find(|(story, _)| *story == job.story) {
+            Some((_, sum)) => sum.add(coverage),
+            None => by_story.push((job.story.clone(), coverage)),
+        }
+    }
+    Ok(by_story)
+}
