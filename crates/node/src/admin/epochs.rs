@@ -1,0 +1,68 @@
+//! Where leader epochs end: how a reader finds out that what it has read is no longer in the log (KIP-101, KIP-279, KIP-320).
+
+use std::sync::Arc;
+
+use ottla_record::{LeaderEpoch, Offset};
+use ottla_storage::{EpochEnd, LeaderEpochs};
+
+use crate::fetch::{FetchError, check_leader};
+use crate::node::Node;
+
+/// One question about one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochQuery {
+    /// The topic.
+    pub topic: String,
+    /// Number of the partition, as the client sent it.
+    pub partition: i32,
+    /// The leader epoch the client knows, if it told (KIP-320).
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    /// The epoch whose end is wanted.
+    pub epoch: Option<LeaderEpoch>,
+}
+
+impl Node {
+    /// Where each epoch ends; `None` if the log cannot tell. The answers stand in the order of the questions.
+    pub async fn epoch_ends(
+        self: &Arc<Self>,
+        queries: Vec<EpochQuery>,
+    ) -> Vec<Result<Option<EpochEnd>, FetchError>> {
+        let (node, count) = (Arc::clone(self), queries.len());
+        // The history of epochs belongs to the partition, which may be waiting for its disk.
+        let answers =
+            tokio::task::spawn_blocking(move || queries.iter().map(|query| node.epoch_end(query)).collect());
+        answers.await.unwrap_or_else(|panicked| {
+            tracing::error!(%panicked, "looking up leader epochs failed");
+            vec![Err(FetchError::Storage); count]
+        })
+    }
+
+    fn epoch_end(&self, query: &EpochQuery) -> Result<Option<EpochEnd>, FetchError> {
+        let host = self.hosted(&query.topic, query.partition)?;
+        let view = host.view();
+        let current = check_leader(&view, query.current_leader_epoch)?;
+        let Some(epoch) = query.epoch else { return Ok(None) };
+        host.leader_epochs(|history| end_of(history, epoch, current, view.log_end))
+            .ok_or(FetchError::NotLeader)
+    }
+}
+
+/// Where `epoch` ends in a log that is led in epoch `current`.
+///
+/// The history knows an epoch from its first record on. Epochs above the last one it knows, up to the current one, have
+/// no records yet: they end where the log ends. A consumer that looked up the end of a quiet partition knows such an epoch.
+fn end_of(
+    history: &LeaderEpochs,
+    epoch: LeaderEpoch,
+    current: LeaderEpoch,
+    log_end: Offset,
+) -> Option<EpochEnd> {
+    let latest = history.latest().map(|latest| latest.epoch);
+    if epoch <= current && latest.is_none_or(|latest| latest < epoch) {
+        return Some(EpochEnd { epoch, end: log_end });
+    }
+    history.end_offset_for(epoch, log_end)
+}
+
+#[cfg(test)]
+mod tests;
