@@ -51,8 +51,49 @@ pub(crate) struct Served {
 pub(crate) const SERVED: &[Served] = &[
     Served { api: ApiKey::Produce, handle: apis::produce::handle },
     Served { api: ApiKey::Fetch, handle: apis::fetch::handle },
+    Served { api: ApiKey::ListOffsets, handle: |call| call.later(apis::list_offsets::list_offsets) },
     Served { api: ApiKey::Metadata, handle: |call| call.later(apis::metadata::metadata) },
     Served { api: ApiKey::ApiVersions, handle: |call| call.now(apis::api_versions::api_versions) },
+    Served { api: ApiKey::CreateTopics, handle: |call| call.later(apis::create_topics::create_topics) },
+    Served { api: ApiKey::DeleteTopics, handle: |call| call.later(apis::delete_topics::delete_topics) },
+    Served { api: ApiKey::DeleteRecords, handle: |call| call.later(apis::delete_records::delete_records) },
+    Served {
+        api: ApiKey::InitProducerId,
+        handle: |call| call.later(apis::init_producer_id::init_producer_id),
+    },
+    Served {
+        api: ApiKey::OffsetForLeaderEpoch,
+        handle: |call| call.later(apis::offset_for_leader_epoch::offset_for_leader_epoch),
+    },
+    Served {
+        api: ApiKey::DescribeConfigs,
+        handle: |call| call.now(apis::describe_configs::describe_configs),
+    },
+    Served { api: ApiKey::AlterConfigs, handle: |call| call.later(apis::alter_configs::alter_configs) },
+    Served {
+        api: ApiKey::DescribeLogDirs,
+        handle: |call| call.later(apis::describe_log_dirs::describe_log_dirs),
+    },
+    Served {
+        api: ApiKey::CreatePartitions,
+        handle: |call| call.later(apis::create_partitions::create_partitions),
+    },
+    Served {
+        api: ApiKey::IncrementalAlterConfigs,
+        handle: |call| call.later(apis::alter_configs::incremental_alter_configs),
+    },
+    Served {
+        api: ApiKey::DescribeCluster,
+        handle: |call| call.now(apis::describe_cluster::describe_cluster),
+    },
+    Served {
+        api: ApiKey::ListConfigResources,
+        handle: |call| call.now(apis::list_config_resources::list_config_resources),
+    },
+    Served {
+        api: ApiKey::DescribeTopicPartitions,
+        handle: |call| call.now(apis::describe_topic_partitions::describe_topic_partitions),
+    },
 ];
 
 /// The versions of a served API that clients are told of.

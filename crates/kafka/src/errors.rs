@@ -1,9 +1,19 @@
 //! The one map from our errors to Kafka's error codes.
 
+use ottla_node::admin::AdminError;
+use ottla_node::admin::configs::DescribeConfigsError;
+use ottla_node::admin::offsets::OffsetError;
+use ottla_node::admin::records::DeletionError;
+use ottla_node::coordination::metadata::{
+    AlterConfigError, BrokerError, ConfigResource, CreatePartitionsError, CreateTopicError, DeleteTopicError,
+};
+use ottla_node::producer_ids::ProducerIdError;
 use ottla_node::storage::AppendError;
 use ottla_node::{FetchError, LookupError, ProduceError, replication};
 use ottla_record::error::{BatchError, Refusal};
 use ottla_wire::ErrorCode;
+
+use crate::apis::Refused;
 
 pub(crate) fn lookup(error: LookupError) -> ErrorCode {
     match error {
@@ -75,6 +85,112 @@ pub(crate) fn fetch(error: FetchError) -> ErrorCode {
         FetchError::UnknownLeaderEpoch { .. } => ErrorCode::UNKNOWN_LEADER_EPOCH,
         FetchError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
         FetchError::Storage => ErrorCode::KAFKA_STORAGE_ERROR,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+/// Why nothing of a request was done, with the text for the client.
+pub(crate) fn admin(error: &AdminError) -> Refused {
+    let code = match error {
+        // Clients look for the controller again, and come back.
+        AdminError::Propose(_) => ErrorCode::NOT_CONTROLLER,
+        AdminError::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
+        AdminError::DeletionDisabled => ErrorCode::TOPIC_DELETION_DISABLED,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    };
+    Refused::new(code, error.to_string())
+}
+
+pub(crate) fn create_topic(error: &CreateTopicError) -> ErrorCode {
+    match error {
+        CreateTopicError::Name(_) | CreateTopicError::Collides { .. } => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        CreateTopicError::Exists(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
+        CreateTopicError::Duplicate => ErrorCode::INVALID_REQUEST,
+        CreateTopicError::PartitionsNotPositive => ErrorCode::INVALID_PARTITIONS,
+        CreateTopicError::TooManyPartitionsInRequest | CreateTopicError::TooManyPartitions { .. } => {
+            ErrorCode::POLICY_VIOLATION
+        }
+        CreateTopicError::ReplicationFactor(_) => ErrorCode::INVALID_REPLICATION_FACTOR,
+        CreateTopicError::Assignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+        CreateTopicError::Config(_) => ErrorCode::INVALID_CONFIG,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn delete_topic(error: &DeleteTopicError) -> ErrorCode {
+    match error {
+        DeleteTopicError::UnknownTopic => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        DeleteTopicError::UnknownTopicId => ErrorCode::UNKNOWN_TOPIC_ID,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn create_partitions(error: &CreatePartitionsError) -> ErrorCode {
+    match error {
+        CreatePartitionsError::UnknownTopic => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        CreatePartitionsError::Duplicate => ErrorCode::INVALID_REQUEST,
+        CreatePartitionsError::Same(_) | CreatePartitionsError::Fewer { .. } => ErrorCode::INVALID_PARTITIONS,
+        CreatePartitionsError::TooManyPartitionsInRequest
+        | CreatePartitionsError::TooManyPartitions { .. } => ErrorCode::POLICY_VIOLATION,
+        CreatePartitionsError::ReplicationFactor(_) => ErrorCode::INVALID_REPLICATION_FACTOR,
+        CreatePartitionsError::Assignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn describe_configs(error: &DescribeConfigsError) -> ErrorCode {
+    match error {
+        DescribeConfigsError::Name(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        DescribeConfigsError::UnknownTopic => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        DescribeConfigsError::AnotherBroker { .. } | DescribeConfigsError::EmptyGroup => {
+            ErrorCode::INVALID_REQUEST
+        }
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn alter_config(resource: &ConfigResource, error: &AlterConfigError) -> ErrorCode {
+    match (error, resource) {
+        (AlterConfigError::UnknownTopic(_), _) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        (AlterConfigError::UnknownBroker(_), _) => ErrorCode::BROKER_ID_NOT_REGISTERED,
+        // Kafka's brokers check their own settings and call them bad requests (KAFKA-13609).
+        (AlterConfigError::Invalid(_), ConfigResource::Broker(_)) => ErrorCode::INVALID_REQUEST,
+        (AlterConfigError::Invalid(_), _) => ErrorCode::INVALID_CONFIG,
+        (AlterConfigError::Duplicate, _) => ErrorCode::INVALID_REQUEST,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn offset(error: OffsetError) -> ErrorCode {
+    match error {
+        OffsetError::Partition(error) => fetch(error),
+        OffsetError::NotAvailable => ErrorCode::OFFSET_NOT_AVAILABLE,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn deletion(error: DeletionError) -> ErrorCode {
+    match error {
+        DeletionError::Lookup(error) => lookup(error),
+        DeletionError::Partition(error) => match error {
+            replication::DeleteRecordsError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            replication::DeleteRecordsError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+            replication::DeleteRecordsError::Policy => ErrorCode::POLICY_VIOLATION,
+            replication::DeleteRecordsError::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
+            _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+        },
+        DeletionError::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn producer_id(error: &ProducerIdError) -> ErrorCode {
+    match error {
+        // Producers ask again.
+        ProducerIdError::Propose(_) => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        ProducerIdError::Refused(BrokerError::StaleEpoch { .. } | BrokerError::NotRegistered(_)) => {
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        }
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }

@@ -15,8 +15,9 @@ pub const LENGTH_PREFIX: usize = 4;
 /// # Errors
 /// The key is of no API a broker serves, or the bytes are no header: the connection cannot be understood and is closed.
 pub fn read_request_header(reader: &mut Reader) -> Result<(RequestHeader, ApiKey), Error> {
-    let [a, b, c, d] = reader.peek()?;
-    let (code, version) = (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d]));
+    let mut start = reader.clone();
+    let code = start.i16()?;
+    let version = start.i16()?;
     let api = ApiKey::from_code(code).ok_or(Error::UnknownApi(code))?;
     let header = RequestHeader::decode(reader, api.request_header_version(version))?;
     Ok((header, api))

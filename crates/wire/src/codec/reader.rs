@@ -33,11 +33,6 @@ impl Reader {
         self.rest
     }
 
-    /// The next bytes, which stay to be read.
-    pub(crate) fn peek<const N: usize>(&self) -> Result<[u8; N], Error> {
-        self.rest.first_chunk().copied().ok_or(Error::Truncated { wanted: N, left: self.rest.len() })
-    }
-
     pub(crate) fn bool(&mut self) -> Result<bool, Error> {
         Ok(self.i8()? != 0)
     }
@@ -216,7 +211,7 @@ impl Reader {
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let bytes = self.peek()?;
+        let bytes = *self.rest.first_chunk().ok_or(Error::Truncated { wanted: N, left: self.rest.len() })?;
         self.rest.advance(N);
         Ok(bytes)
     }
