@@ -110,6 +110,9 @@ impl Connection {
     }
 
     fn try_poll(&mut self, draining: bool, cx: &mut Context<'_>) -> Result<Poll<End>, End> {
+        if draining {
+            self.replies.retain(|reply| !matches!(reply, Reply::LongPoll(_)));
+        }
         loop {
             self.collect_answers(cx)?;
             let sent = match self.outbox.poll_send(&self.stream, cx) {

@@ -15,6 +15,8 @@ pub(crate) enum Reply {
     Produce(PendingProduce),
     /// Anything else that takes time.
     Later(Pin<Box<dyn Future<Output = Result<Frame, Refusal>> + Send>>),
+    /// A fetch waiting for records that may never come: given up when the broker stops.
+    LongPoll(Pin<Box<dyn Future<Output = Result<Frame, Refusal>> + Send>>),
     /// `acks=0`: the client expects nothing.
     None,
 }
@@ -45,7 +47,9 @@ impl Reply {
                 _ => Poll::Ready(Ok(None)),
             },
             Self::Produce(pending) => pending.poll(cx),
-            Self::Later(future) => future.as_mut().poll(cx).map(|answer| answer.map(Some)),
+            Self::Later(future) | Self::LongPoll(future) => {
+                future.as_mut().poll(cx).map(|answer| answer.map(Some))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The flush coordinator of the log directory: while one round of syncs runs, what arrives waits for the next together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -54,15 +55,8 @@ impl FlushCoordinator {
     }
 
     /// Runs a job on the calling thread. True if everything in it is durable.
-    pub(crate) fn run_now(&self, job: &FlushJob) -> bool {
-        let mut succeeded = true;
-        for file in &job.files {
-            succeeded &= logged(file.sync(), "fdatasync");
-        }
-        for dir in &job.dirs {
-            succeeded &= logged(self.disk.sync_dir(dir), "fsync of a directory");
-        }
-        succeeded
+    pub(crate) fn run_now(&self, host: &PartitionHost, job: &FlushJob) -> bool {
+        job.run(&*self.disk).inspect_err(|error| report(host, &error.to_string())).is_ok()
     }
 
     /// Runs rounds until closed and empty. The body of the coordinator's thread.
@@ -95,19 +89,34 @@ impl FlushCoordinator {
         let mut synced = self.disk.sync_files(&files).into_iter();
         // A directory that several jobs name is synced once; after the files, so that no name outlives its bytes.
         let dirs: BTreeSet<&PathBuf> = round.iter().flat_map(|(_, job)| job.dirs()).collect();
-        let failed: BTreeSet<PathBuf> = dirs
-            .into_iter()
-            .filter(|dir| !logged(self.disk.sync_dir(dir), "fsync of a directory"))
-            .cloned()
-            .collect();
+        let failed: BTreeMap<PathBuf, io::Error> =
+            dirs.into_iter().filter_map(|dir| Some((dir.clone(), self.disk.sync_dir(dir).err()?))).collect();
         for (host, job) in round {
-            let mut succeeded = !job.dirs().iter().any(|dir| failed.contains(dir));
+            let mut failure = job.dirs().iter().find_map(|dir| failed.get(dir)).map(ToString::to_string);
             for _ in job.files() {
                 // A missing result is a failure: nothing is known of that file.
-                succeeded &= synced.next().is_some_and(|result| logged(result, "sync of a segment"));
+                let result = synced.next().unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
+                failure = failure.or(result.err().map(|error| error.to_string()));
+            }
+            let succeeded = failure.is_none();
+            if let Some(error) = failure {
+                report(&host, &error);
             }
             host.submit(job.ended(succeeded));
         }
+    }
+}
+
+/// A deleted partition's directory has another name by now; that is no failure of the disk.
+fn report(host: &PartitionHost, error: &str) {
+    if host.is_closed() {
+        tracing::debug!(partition = ?host, error, "a deleted partition's flush came too late");
+    } else {
+        tracing::error!(
+            partition = ?host,
+            error,
+            "a flush failed: the log directory goes offline; check the disk, then restart the broker"
+        );
     }
 }
 
@@ -132,11 +141,4 @@ impl SyncJob {
             Self::Checkpoint(job) => Event::Checkpointed { job, succeeded },
         }
     }
-}
-
-fn logged(result: std::io::Result<()>, what: &str) -> bool {
-    if let Err(error) = &result {
-        tracing::error!(%error, "{what} failed: the log directory goes offline; check the disk, then restart the broker");
-    }
-    result.is_ok()
 }

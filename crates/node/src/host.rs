@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -36,6 +36,7 @@ pub struct PartitionHost {
     fetchers: FetchWaiters,
     /// [`Partition::next_deadline`] in nanoseconds, so that the keeper can see without a lock whom to wake.
     next_deadline: AtomicU64,
+    closed: AtomicBool,
     shell: Arc<DirectoryShell>,
 }
 
@@ -66,6 +67,7 @@ impl PartitionHost {
             view,
             fetchers: FetchWaiters::default(),
             next_deadline: AtomicU64::new(u64::MAX),
+            closed: AtomicBool::new(false),
             shell,
         })
     }
@@ -108,6 +110,11 @@ impl PartitionHost {
         self.machine.lock().as_ref().map(|machine| read(machine.log().leader_epochs()))
     }
 
+    /// True once the partition has been closed, as for its deletion.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Brings an event, and runs the partition if nobody else does.
     pub(crate) fn submit(self: &Arc<Self>, event: Event<Waiter>) {
         self.submit_with(event, FlushBy::Coordinator);
@@ -137,6 +144,7 @@ impl PartitionHost {
 
     /// Stops the partition for good and gives its log back; `None` the second time. Later events are refused.
     pub(crate) fn close(self: &Arc<Self>) -> Option<Log> {
+        self.closed.store(true, Ordering::Release);
         let mut machine = self.machine.lock();
         let mut effects = Vec::new();
         let log = machine.take().map(|partition| partition.into_log(&mut effects));
@@ -215,7 +223,7 @@ impl PartitionHost {
             match effect {
                 Effect::Flush(job) => match flush_by {
                     FlushBy::Caller if self.shell.flusher.is_idle() => {
-                        let succeeded = self.shell.flusher.run_now(&job);
+                        let succeeded = self.shell.flusher.run_now(self, &job);
                         // The next job, if any came meanwhile, is not alone any more.
                         self.submit(Event::Flushed { end: job.end, succeeded });
                     }

@@ -231,12 +231,13 @@ impl Node {
                 hosting.follow(&topics, &older, &image, || Uuid::from_random(random()))
             });
             match followed.await {
-                Ok(table) => {
-                    node.topics.store(Arc::new(table));
-                    node.followed.send_replace(version);
+                Ok(table) => node.topics.store(Arc::new(table)),
+                Err(panicked) => {
+                    tracing::error!(%panicked, "following the metadata failed; restart the broker")
                 }
-                Err(panicked) => tracing::error!(%panicked, "following the metadata failed"),
             }
+            // Also after a failure: whoever waits for this version must not wait for ever.
+            node.followed.send_replace(version);
         }
     }
 }

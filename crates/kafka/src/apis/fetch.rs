@@ -46,7 +46,7 @@ pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
     if max_wait.is_zero() || wants.is_empty() || is_enough(&outcomes, asking.min_bytes) {
         return Ok(Reply::Ready(answer(&call, &fetch, outcomes)?));
     }
-    Ok(Reply::Later(Box::pin(async move {
+    Ok(Reply::LongPoll(Box::pin(async move {
         let node = Arc::clone(&call.front.node);
         let deadline = node.clock().now().monotonic + max_wait;
         let items: Vec<FetchItem<'_>> = items(fetch.wants()).collect();
