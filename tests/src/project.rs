@@ -50,7 +50,11 @@ pub enum Profile {
 }
 
 /// Builds the `ottla` binary when it is not up to date and returns its path. Only the first call of a process asks cargo.
+/// `OTTLA_IT_BINARY` names a binary to test instead, a packaged one for instance.
 pub fn ottla(profile: Profile) -> anyhow::Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("OTTLA_IT_BINARY") {
+        return Ok(binary.into());
+    }
     static DEV: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     static RELEASE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let slot = match profile {
