@@ -128,10 +128,12 @@ fn read_all(log: &Log) -> Vec<u8> {
     // Below the recovery point the inside of a segment is not checked: a read may end in an error.
     while let Ok(Some(slice)) = view.read(from, 1 << 16, view.log_end(), true) {
         let bytes = slice.read().unwrap();
-        for batch in ottla_record::Batches::new(&bytes) {
+        let asked = from;
+        for (number, batch) in ottla_record::Batches::new(&bytes).enumerate() {
             let batch = batch.unwrap();
-            assert!(batch.last_offset() >= from, "a reader goes back");
-            from = batch.last_offset().next();
+            // Further in, nobody has looked since a damaged base offset (no CRC covers it) was read the last time.
+            assert!(number > 0 || batch.last_offset() >= asked, "a reader goes back");
+            from = from.max(batch.last_offset().next());
         }
         all.extend(bytes);
     }
