@@ -39,6 +39,7 @@ pub use fetch::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Iso
 pub use host::PartitionHost;
 pub use node::{Node, Parts, StartError};
 pub use ottla_coordination as coordination;
+pub use ottla_record as record;
 pub use ottla_replication as replication;
 pub use ottla_replication::Acks;
 pub use ottla_storage as storage;

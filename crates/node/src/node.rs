@@ -154,10 +154,18 @@ impl Node {
     /// Commits a command, and waits until this broker's partitions follow it: who created a topic may write to it.
     pub(crate) async fn propose(&self, command: Command) -> Result<Response, ProposeError> {
         let response = self.metadata.propose(command).await?;
-        let version = self.image().version();
+        self.follow_to(self.image().version()).await?;
+        Ok(response)
+    }
+
+    /// Waits until this broker's partitions follow the metadata up to a version.
+    ///
+    /// # Errors
+    /// The node stopped before.
+    pub async fn follow_to(&self, version: u64) -> Result<(), ProposeError> {
         let mut followed = self.followed.subscribe();
         followed.wait_for(|followed| *followed >= version).await.map_err(|_| ProposeError::Stopping)?;
-        Ok(response)
+        Ok(())
     }
 
     /// Stops cleanly: refuses new work, flushes, closes every log and marks the directory as cleanly stopped. Blocks.

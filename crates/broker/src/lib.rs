@@ -1,0 +1,25 @@
+//! The `ottla` binary's parts: from a command line to a running broker, and to its clean end.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`cli`] | the command line |
+//! | [`settings`] | from files and arguments to a checked configuration |
+//! | [`logging`] | where log lines go, and what a panic does |
+//! | [`serve`] | the order in which a broker starts and stops |
+//! | `limits` | what the system lets this process have |
+//! | `sockets` | the addresses it listens on |
+//! | `membership` | how it joins its cluster |
+//! | `metadata_plane` | the quorum, as the node wants to see it |
+//! | `greeting` | what it tells a person when it is ready |
+//! | `signals` | when it is asked to stop |
+
+pub mod cli;
+mod greeting;
+mod limits;
+pub mod logging;
+mod membership;
+mod metadata_plane;
+pub mod serve;
+pub mod settings;
+mod signals;
+mod sockets;

@@ -1,0 +1,38 @@
+//! `ottla`: a durable log for streams of records that speaks Kafka's protocol.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use ottla_broker::cli::{Cli, Command};
+use ottla_broker::{logging, serve, settings};
+
+/// Exit code of a command line or a configuration that cannot be used; clap's own.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let Command::Serve(arguments) = Cli::parse().command;
+    let settings = match settings::load(&arguments) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("ottla: {error:#}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    if arguments.explain {
+        print!("{}", settings.explain());
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = logging::start(arguments.log_format, arguments.log_level.as_deref()) {
+        eprintln!("ottla: {error:#}");
+        return ExitCode::from(USAGE);
+    }
+    match serve::run(settings, started) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

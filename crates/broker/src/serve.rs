@@ -1,0 +1,202 @@
+//! The order in which a broker starts and stops.
+//!
+//! Start: lock the data directory, bind the listeners, start the quorum, register this process, open the logs, be
+//! unfenced, serve. Stop: take no more requests, answer those in flight, give leaderships away, flush and close the logs,
+//! mark the directory clean, stop the quorum.
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use ottla_kafka::{Front, Limits, SocketBuffers};
+use ottla_node::coordination::config::BrokerConfig;
+use ottla_node::record::{DirectoryId, Uuid};
+use ottla_node::storage::{DirectoryLimits, FsDisk, LogDirectory};
+use ottla_node::{Node, Parts, SystemClock};
+use ottla_quorum::Quorum;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::greeting::greeting;
+use crate::limits::{Descriptors, raise_descriptors};
+use crate::membership::{Membership, start_quorum};
+use crate::metadata_plane::LocalVoter;
+use crate::settings::Loaded;
+use crate::signals::Signals;
+use crate::sockets::{self, Bound};
+
+/// More threads than this only take each other's work: connections are cheap, and the disk is one.
+const MAX_WORKERS: usize = 16;
+/// Threads for what waits for the disk: opening logs, cold reads. They end when idle.
+const MAX_BLOCKING_THREADS: usize = 64;
+/// Enough for the deepest future here; only what is touched counts as memory.
+const STACK_BYTES: usize = 1 << 20;
+
+/// Runs a broker until a signal ends it. `started` is when the process began.
+pub fn run(settings: Loaded, started: Instant) -> anyhow::Result<()> {
+    let config = &settings.broker.config;
+    let cores = available_parallelism().map_or(1, usize::from);
+    let workers = config.worker_threads.unwrap_or(cores.min(MAX_WORKERS));
+    let data = runtime("data", workers)?;
+    // Heartbeats and elections must not wait behind anybody's records.
+    let control = runtime("control", 1)?;
+    let outcome = data.block_on(serve(settings, &control, started));
+    // A task that still waits for its disk would hold up the end of a process that has said all it had to say.
+    data.shutdown_timeout(Duration::from_millis(100));
+    control.shutdown_timeout(Duration::from_millis(100));
+    outcome
+}
+
+fn runtime(name: &'static str, workers: usize) -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(workers)
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .thread_stack_size(STACK_BYTES)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+async fn serve(settings: Loaded, control: &Runtime, started: Instant) -> anyhow::Result<()> {
+    // First of all, so that a signal during a long recovery is not lost.
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        broker = Broker::start(settings, control, started) => broker?.until_stopped(signals).await,
+        name = signals.next() => bail!("{name} before the broker was ready; the next start recovers"),
+    }
+}
+
+/// A broker that serves.
+struct Broker {
+    node: Arc<Node>,
+    quorum: Arc<Quorum>,
+    membership: Membership,
+    fronts: JoinSet<()>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Broker {
+    async fn start(settings: Loaded, control: &Runtime, started: Instant) -> anyhow::Result<Self> {
+        let descriptors = raise_descriptors();
+        let config = settings.broker.config.clone();
+        let directory = Arc::new(open_directory(&config, descriptors)?);
+        settings.log();
+        let buffers = socket_buffers(&settings);
+        let bound = config.listeners.iter().map(|listener| sockets::bind(listener, buffers));
+        let bound = bound.collect::<anyhow::Result<Vec<Bound>>>()?;
+        let endpoints: Vec<_> = bound.iter().map(|bound| bound.advertised.clone()).collect();
+
+        let (in_control, of_control) = (config.clone(), Arc::clone(&directory));
+        let quorum = control.spawn(async move { start_quorum(&in_control, &of_control, random).await });
+        let quorum = Arc::new(quorum.await??);
+        let incarnation = Uuid::from_random(random());
+        let membership =
+            Membership::register(Arc::clone(&quorum), &config, &directory, endpoints.clone(), incarnation)
+                .await?;
+        let node = Node::start(Parts {
+            settings: settings.broker,
+            directory,
+            metadata: Arc::new(LocalVoter(Arc::clone(&quorum))),
+            clock: Arc::new(SystemClock::start()),
+            broker_epoch: membership.epoch,
+            random,
+        })
+        .await?;
+        membership.unfence().await?;
+        node.follow_to(quorum.images().borrow().version()).await?;
+
+        let stopping = watch::Sender::new(false);
+        let mut fronts = JoinSet::new();
+        for Bound { listener, advertised } in bound {
+            let front = Front::new(Arc::clone(&node), advertised.listener, limits(&config, descriptors));
+            fronts.spawn(listener.serve(front, stopping.subscribe()));
+        }
+        let took = started.elapsed();
+        tracing::info!(took_ms = took.as_millis(), "ready");
+        // A reader that has gone away is no reason to stop.
+        let _ =
+            std::io::Write::write_all(&mut std::io::stdout(), greeting(&config, &endpoints, took).as_bytes());
+        Ok(Self { node, quorum, membership, fronts, stopping })
+    }
+
+    async fn until_stopped(self, mut signals: Signals) -> anyhow::Result<()> {
+        let failure = tokio::select! {
+            name = signals.next() => {
+                tracing::info!("{name}: stopping; again to end at once");
+                None
+            }
+            reason = self.quorum.stopped() => Some(reason),
+        };
+        signals.end_at_the_next();
+        self.stop().await?;
+        match failure {
+            None => Ok(()),
+            Some(reason) => bail!("the metadata quorum failed: {reason}"),
+        }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        let Self { node, quorum, membership, mut fronts, stopping } = self;
+        if let Err(error) = membership.begin_shutdown().await {
+            tracing::warn!("leaderships stay here until this broker is fenced: {error:#}");
+        }
+        stopping.send_replace(true);
+        while fronts.join_next().await.is_some() {}
+        tokio::task::spawn_blocking(move || node.close()).await??;
+        match Arc::try_unwrap(quorum) {
+            Ok(quorum) => quorum.shutdown().await?,
+            // Whoever still holds it holds no promise: every answer of the quorum is durable.
+            Err(_) => tracing::debug!("the quorum ends with the process"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn open_directory(config: &BrokerConfig, descriptors: Descriptors) -> anyhow::Result<LogDirectory> {
+    let disk = Arc::new(FsDisk::open(&config.data_dir)?);
+    let fresh = DirectoryId(Uuid::from_random(random()));
+    let limits =
+        DirectoryLimits { open_files: descriptors.segments, reserve_bytes: config.disk_reserve_bytes };
+    LogDirectory::open(disk, config.node_id, fresh, limits)
+        .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
+}
+
+/// The sizes somebody set, or the measured best.
+fn socket_buffers(settings: &Loaded) -> SocketBuffers {
+    let connections = &settings.broker.config.connections;
+    let is_set = |key| settings.broker.file.contains_key(key);
+    let tuned = SocketBuffers::tuned();
+    SocketBuffers {
+        send: if is_set("socket.send.buffer.bytes") { connections.send_buffer_bytes } else { tuned.send },
+        receive: if is_set("socket.receive.buffer.bytes") {
+            connections.receive_buffer_bytes
+        } else {
+            tuned.receive
+        },
+    }
+}
+
+fn limits(config: &BrokerConfig, descriptors: Descriptors) -> Limits {
+    Limits {
+        max_request_bytes: config.connections.max_request_bytes,
+        max_connections: config.connections.max.min(descriptors.connections),
+        max_idle: config.connections.max_idle.unwrap_or(Duration::MAX),
+        max_fetch_bytes: config.fetches.max_bytes,
+        max_fetch_sessions: config.fetches.max_sessions,
+    }
+}
+
+/// 16 bytes from the system's generator.
+#[allow(clippy::expect_used, reason = "without ids that nobody else draws, no promise of the broker holds")]
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    let drawn = rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut bytes, flags));
+    // The kernel never returns less for so few.
+    assert_eq!(drawn.expect("the system has no random numbers"), bytes.len(), "too few random bytes");
+    bytes
+}
