@@ -53,7 +53,7 @@ fn unusable_arguments_end_with_2() {
         &["serve", "--log-level", "ottla=loud"],
         2,
         expect![[r#"
-            ottla: --log-level ottla=loud: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
+            ottla: --log-level ottla=loud: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
         "#]],
     );
 }
