@@ -130,8 +130,11 @@ fn read_all(log: &Log) -> Vec<u8> {
         let bytes = slice.read().unwrap();
         let asked = from;
         for (number, batch) in ottla_record::Batches::new(&bytes).enumerate() {
-            let batch = batch.unwrap();
-            // Further in, nobody has looked since a damaged base offset (no CRC covers it) was read the last time.
+            // Below the recovery point no start looks at the inside of a segment: only the first batch was looked up.
+            let Ok(batch) = batch else {
+                assert!(number > 0, "a read begins with a batch");
+                break;
+            };
             assert!(number > 0 || batch.last_offset() >= asked, "a reader goes back");
             from = from.max(batch.last_offset().next());
         }
