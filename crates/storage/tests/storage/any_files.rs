@@ -11,7 +11,8 @@ use ottla_record::{
     TimestampType, TopicId, Uuid,
 };
 use ottla_storage::{
-    DirectoryLimits, LeaderEpochs, Log, LogConfig, LogDirectory, LogStart, checkpoint, producer_snapshot,
+    DirectoryLimits, LeaderEpochs, Log, LogConfig, LogDirectory, LogStart, OpenError, checkpoint,
+    producer_snapshot,
 };
 
 use crate::memory_disk::MemoryDisk;
@@ -64,7 +65,12 @@ pub(crate) fn open_and_use(data: &[u8]) {
     // What was repaired is sound now: opened again, nothing changes.
     let again = LogStart { recovery_point: end, log_start: Some(log.log_start()), clean: false };
     drop(log.checkpoint());
-    let (mut log, recovery) = open(&root, &config, again).unwrap_or_else(|error| panic!("{error}"));
+    let (mut log, recovery) = match open(&root, &config, again) {
+        Ok(opened) => opened,
+        // Damage that lay where the first start did not look may be met by the second, and is then told.
+        Err(OpenError::Corrupt { .. }) if *recovery_point > 0 => return,
+        Err(error) => panic!("{error}"),
+    };
     assert_eq!((recovery.truncated_bytes, recovery.removed_segments, log.log_end()), (0, 0, end));
     assert_eq!(read_all(&log), first);
     // Records that no checksum of ours covers (their values) may be anything; looking into them must not panic.
