@@ -82,6 +82,10 @@ impl<E: IndexEntry> IndexFile<E> {
             return Err(damaged(files, E::KIND, "its entries do not rise"));
         }
         index.entries.write().last = last;
+        // Nothing can stand in for a lost transaction, and there are few: every entry is looked at.
+        if E::KIND == FileKind::TransactionIndex {
+            index.all(files)?;
+        }
         Ok(Some(index))
     }
 
