@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use crate::explore::{Coverage, Depth, Failure, Story, explore};
 use crate::follower::FOLLOWERS;
+use crate::scenario::PROFILES;
 
 /// A story and a seed.
 pub struct Job {
@@ -21,14 +22,15 @@ impl Job {
     }
 }
 
-/// How deep [`all_stories`] goes: every moment of every scenario, four or five crashes each, twenty moments of what
-/// follows a first crash, two of what follows a second.
-pub const DEPTH: Depth = Depth { cuts: 3, second: 20, third: 2 };
+/// How deep [`all_stories`] goes: every moment of every scenario, four or five crashes each, eight moments of what
+/// follows a first crash, one of what follows a second.
+pub const DEPTH: Depth = Depth { cuts: 3, second: 8, third: 1 };
 
 /// Every story with each of these seeds.
 pub fn all_stories(seeds: std::ops::Range<u64>, depth: Depth) -> Vec<Job> {
     let mut jobs = Vec::new();
     for seed in seeds {
+        jobs.extend(PROFILES.iter().map(|story| Job::new(*story, seed, depth)));
         jobs.extend(FOLLOWERS.iter().map(|story| Job::new(*story, seed, depth)));
     }
     jobs

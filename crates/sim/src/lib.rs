@@ -6,13 +6,18 @@
 //! | [`explore`] | crash enumeration: every moment of a story crashed both ways, and what follows crashed again |
 //! | [`campaign`] | many explorations on many threads |
 //! | [`follower`] | the stories of a follower's log: it copies, cuts what a new leader does not have, starts over |
+//! | [`scenario`] | the stories of one partition: clients, time and housekeeping, drawn from a seed |
+//! | [`broker`] | one broker process around [`ottla_replication::Partition`]: it executes effects when it is told to |
+//! | [`client`] | producers as Kafka's clients are |
 //! | [`opening`] | opening a log after whatever happened |
 //! | [`cluster`] | the metadata that outlives a broker |
 //! | [`oracle`], [`observed`] | what clients were told, and what a log holds |
 //! | [`invariants`] | the promises, one function each |
 //! | [`rng`] | the seeded generator every choice is drawn from |
 
+pub mod broker;
 pub mod campaign;
+pub mod client;
 pub mod cluster;
 pub mod disk;
 pub mod explore;
@@ -22,6 +27,7 @@ pub mod observed;
 pub mod opening;
 pub mod oracle;
 pub mod rng;
+pub mod scenario;
 
 pub use disk::{CrashPoint, Image, SimDisk, Survival};
 pub use rng::Rng;

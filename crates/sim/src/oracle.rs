@@ -167,6 +167,11 @@ impl Oracle {
         self.durable.get(&offset).or_else(|| self.cached.get(&offset)).copied()
     }
 
+    /// Where a record stands or stood, if anybody was told of it.
+    pub fn offset_of(&self, id: RecordId) -> Option<Offset> {
+        self.promised().find(|(_, promised)| *promised == id).map(|(offset, _)| offset)
+    }
+
     /// True if this record was ever about to be written at this offset, and may still be there.
     pub fn may_stand(&self, offset: Offset, id: RecordId) -> bool {
         self.promised_at(offset) == Some(id)

@@ -9,7 +9,7 @@ use ottla_sim::explore::explore;
 use ottla_sim::follower::FOLLOWERS;
 
 /// Seeds of each story. One is enough for the count; more find more.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 2;
 
 #[test]
 fn nothing_acknowledged_is_lost_at_any_crash_point() {

@@ -131,8 +131,10 @@ impl LogDirectory {
         let high_watermarks = offsets(Checkpoint::HighWatermarks)?;
         if clean.is_some() {
             whole_file::remove(&*disk, Path::new(CLEAN_SHUTDOWN)).at(CLEAN_SHUTDOWN)?;
-            disk.sync_dir(Path::new("")).at("")?;
         }
+        // After a kill, a checkpoint file may have its name in the page cache only. What is read here is acted upon (records
+        // below a log start are gone), so no power cut may take it back.
+        disk.sync_dir(Path::new("")).at("")?;
         let space = disk.space().map_or(0, |space| space.total);
         let reserve = limits.reserve_bytes.unwrap_or(DEFAULT_RESERVE_BYTES.min(space / 20));
         Ok(Self {

@@ -75,7 +75,7 @@ pub(crate) fn rebuild_producers(
     for segment in segments.get(first..).unwrap_or_default() {
         let states = &mut rebuilt.states;
         walk(segment, log_end, |file, position, header| {
-            if header.base_offset() < from || header.producer().is_none() {
+            if header.last_offset() < from || header.producer().is_none() {
                 return Ok(());
             }
             let ended = states.apply(header, read_marker(file, position, header)?.as_ref());

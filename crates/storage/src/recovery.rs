@@ -107,7 +107,6 @@ fn prepare_directory(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<(
     };
     if !exists {
         disk.create_dir(dir).at(dir)?;
-        disk.sync_dir(Path::new("")).at("")?;
     }
     match read_topic_id(disk, dir)? {
         Some(found) if found != topic_id => {
@@ -115,6 +114,8 @@ fn prepare_directory(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<(
         }
         Some(_) => Ok(()),
         None => {
+            // Before the first file: a directory with this file in it has a durable name, whoever was killed meanwhile.
+            disk.sync_dir(Path::new("")).at("")?;
             let path = dir.join(PARTITION_METADATA);
             let text = PartitionMetadata { topic_id }.write();
             Ok(whole_file::replace(disk, &path, text.as_bytes()).at(path)?)

@@ -158,6 +158,7 @@ impl Log {
             }
         }
         self.snapshots.remove(&segment.base());
+        self.unsynced_snapshots.retain(|offset| *offset != segment.base());
         Ok(renamed)
     }
 }
