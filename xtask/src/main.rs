@@ -9,6 +9,7 @@ mod oracle;
 mod process;
 mod record_oracle;
 mod schema;
+mod sim;
 mod test;
 mod tools;
 
@@ -31,6 +32,8 @@ enum Command {
     Interop(interop::Options),
     /// Runs every fuzz target from its corpus (needs a nightly compiler).
     Fuzz(fuzz::Options),
+    /// Crashes the log and the partition at every operation, from seeds; with --mutants, breaks them first.
+    Sim(sim::Options),
     /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
     Schema,
     /// Lets Kafka's classes judge `crates/wire` (needs Java and Maven).
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Command::RecordOracle(options) => record_oracle::run(&options),
         Command::Interop(options) => interop::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Schema => schema::run(),
         Command::Oracle(options) => oracle::run(&options),
     }

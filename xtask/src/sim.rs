@@ -36,7 +36,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let covered = campaign::run(&jobs)?;
     for (story, coverage) in &covered {
-        println!("{story}: {} crash points, {} lives, no promise broken", coverage.points.len(), coverage.lives);
+        println!(
+            "{story}: {} crash points, {} lives, no promise broken",
+            coverage.points.len(),
+            coverage.lives
+        );
     }
     Ok(())
 }
@@ -55,7 +59,7 @@ fn mutants() -> anyhow::Result<()> {
     let mut missed = Vec::new();
     for patch in &patches {
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let caught = try_mutant(&root, &scratch, patch).with_context(|| format!("mutant {name}"))?;
+        let caught = try_mutant(root, &scratch, patch).with_context(|| format!("mutant {name}"))?;
         match caught {
             Some(line) => println!("caught {name}: {line}"),
             None => missed.push(name),
@@ -72,7 +76,8 @@ fn try_mutant(root: &Path, scratch: &Path, patch: &Path) -> anyhow::Result<Optio
     copy_sources(root, &copy)?;
     let text = fs::read_to_string(patch)?;
     let promises = text.lines().next().and_then(|line| line.strip_prefix("Breaks: "));
-    let promises = promises.context("the first line does not name what it breaks ('Breaks: Invariant, …')")?;
+    let promises =
+        promises.context("the first line does not name what it breaks ('Breaks: Invariant, …')")?;
     // The copy lies inside the project's own working tree, which git must not take for the tree to patch.
     let applied = Command::new("git")
         .args(["apply", "--unidiff-zero", "--recount", "-p1"])
@@ -86,16 +91,17 @@ fn try_mutant(root: &Path, scratch: &Path, patch: &Path) -> anyhow::Result<Optio
         .env("CARGO_TARGET_DIR", scratch.join("build"))
         .current_dir(&copy)
         .output()?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if said.contains("could not compile") {
         bail!("the mutant does not compile:\n{said}");
     }
     if output.status.success() {
         return Ok(None);
     }
-    let line = said.lines().find(|line| {
-        promises.split(", ").any(|promise| line.contains(&format!("{promise} is broken")))
-    });
+    let line = said
+        .lines()
+        .find(|line| promises.split(", ").any(|promise| line.contains(&format!("{promise} is broken"))));
     match line {
         Some(line) => Ok(Some(line.trim().to_owned())),
         None => bail!("something else broke than {promises}:\n{said}"),
