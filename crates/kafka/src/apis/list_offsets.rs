@@ -18,6 +18,9 @@ use crate::errors;
 /// Older clients take LEADER_NOT_AVAILABLE for "ask again" (KIP-207).
 const OFFSET_NOT_AVAILABLE_FROM: i16 = 5;
 
+/// The answer cannot say an epoch before (KIP-320), and one that is given is not left out in silence.
+const LEADER_EPOCH_FROM: i16 = 4;
+
 /// How a consumer names itself where a replica gives its broker id.
 const CONSUMER: i32 = -1;
 
@@ -91,7 +94,9 @@ fn fill(answer: &mut ListOffsetsPartitionResponse, outcome: Result<FoundOffset, 
         Ok(found) => {
             answer.timestamp = Timestamp::to_wire(found.timestamp);
             answer.offset = Offset::to_wire(found.offset);
-            answer.leader_epoch = LeaderEpoch::to_wire(found.leader_epoch);
+            if version >= LEADER_EPOCH_FROM {
+                answer.leader_epoch = LeaderEpoch::to_wire(found.leader_epoch);
+            }
         }
         Err(OffsetError::NotAvailable) if version < OFFSET_NOT_AVAILABLE_FROM => {
             answer.error_code = ErrorCode::LEADER_NOT_AVAILABLE;

@@ -27,3 +27,20 @@ fn special_timestamps_are_known_from_their_versions_on() {
     "#]]
     .assert_eq(&first_versions);
 }
+
+#[test]
+fn an_offset_fits_into_the_answer_of_every_version() {
+    for version in 1..=11 {
+        let found = FoundOffset {
+            timestamp: Some(Timestamp::from_millis(5)),
+            offset: Some(Offset::new(7)),
+            leader_epoch: Some(LeaderEpoch::new(3)),
+        };
+        let mut answer = ListOffsetsPartitionResponse::default();
+        fill(&mut answer, Ok(found), version);
+        let topic = ListOffsetsTopicResponse { name: "t".into(), partitions: vec![answer] };
+        let response = ListOffsetsResponse { topics: vec![topic], ..Default::default() };
+        let mut writer = ottla_wire::Writer::new();
+        ottla_wire::Message::encode(&response, &mut writer, version).unwrap();
+    }
+}
