@@ -72,7 +72,8 @@ impl Node {
     }
 
     fn log_directory_path(&self) -> PathBuf {
-        let configured = &self.settings().config.data_dir;
-        std::path::absolute(configured).unwrap_or_else(|_| configured.clone())
+        let root = self.directory.disk().root();
+        let path = root.unwrap_or_else(|| self.settings().config.data_dir.clone());
+        std::path::absolute(&path).unwrap_or(path)
     }
 }
