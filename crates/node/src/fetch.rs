@@ -110,8 +110,8 @@ impl Node {
         items
             .map(|item| {
                 let host = topics.topic(item.topic).and_then(|topic| topic.partition(item.partition))?;
-                let view = host.view();
-                let fetched = read(&view, &item, options.isolation, item.max_bytes.min(left), empty)?;
+                let max_bytes = item.max_bytes.min(left);
+                let fetched = read_current(host, &item, options.isolation, max_bytes, empty)?;
                 if let Some(slice) = &fetched.slice {
                     left = left.saturating_sub(slice.len);
                     empty = false;
@@ -163,19 +163,61 @@ pub fn is_enough(outcomes: &FetchOutcomes, min_bytes: usize) -> bool {
     bytes >= min_bytes
 }
 
+/// Reads by the view of now. One that retention or a truncation has overtaken meanwhile is replaced by the next.
+fn read_current(
+    host: &PartitionHost,
+    item: &FetchItem<'_>,
+    isolation: Isolation,
+    max_bytes: usize,
+    min_one: bool,
+) -> Result<Fetched, FetchError> {
+    for _attempt in 0..MAX_STALE_VIEWS {
+        match read(&host.view(), item, isolation, max_bytes, min_one) {
+            Err(ReadFailure::Stale) => {}
+            Err(ReadFailure::Answer(error)) => return Err(error),
+            Ok(fetched) => return Ok(fetched),
+        }
+    }
+    Err(FetchError::Storage)
+}
+
+/// Views that may be overtaken one after the other before a read gives up.
+const MAX_STALE_VIEWS: usize = 8;
+
+enum ReadFailure {
+    Stale,
+    Answer(FetchError),
+}
+
+impl From<FetchError> for ReadFailure {
+    fn from(error: FetchError) -> Self {
+        Self::Answer(error)
+    }
+}
+
+impl From<ReadError> for ReadFailure {
+    fn from(error: ReadError) -> Self {
+        if matches!(error, ReadError::Stale) {
+            return Self::Stale;
+        }
+        tracing::error!(%error, "reading the log failed");
+        Self::Answer(FetchError::Storage)
+    }
+}
+
 fn read(
     view: &View,
     item: &FetchItem<'_>,
     isolation: Isolation,
     max_bytes: usize,
     min_one: bool,
-) -> Result<Fetched, FetchError> {
+) -> Result<Fetched, ReadFailure> {
     check_leader(view, item.current_leader_epoch)?;
     let (log_start, high_watermark) = (view.log_start, view.high_watermark);
     let out_of_range = FetchError::OffsetOutOfRange { log_start, high_watermark };
     let from = Offset::from_wire(item.offset).ok_or(out_of_range)?;
     if from < log_start || from > view.log_end {
-        return Err(out_of_range);
+        return Err(out_of_range.into());
     }
     let end = match isolation {
         Isolation::ReadUncommitted => high_watermark,
@@ -192,16 +234,13 @@ fn read(
     if from >= end || (max_bytes == 0 && !min_one) {
         return Ok(fetched);
     }
-    let slice = view.log.read(from, max_bytes, end, min_one).map_err(|error| match error {
-        ReadError::OffsetOutOfRange { .. } => out_of_range,
-        error => {
-            tracing::error!(%error, "reading the log failed");
-            FetchError::Storage
-        }
-    })?;
+    let slice = match view.log.read(from, max_bytes, end, min_one) {
+        Err(ReadError::OffsetOutOfRange { .. }) => return Err(out_of_range.into()),
+        read => read?,
+    };
     if let Some(slice) = slice {
         if isolation == Isolation::ReadCommitted {
-            fetched.aborted = view.log.aborted_transactions(from, end).map_err(|_| FetchError::Storage)?;
+            fetched.aborted = view.log.aborted_transactions(from, end)?;
         }
         fetched.slice = Some(slice);
     }

@@ -50,6 +50,8 @@ pub struct Node {
     topics: ArcSwap<TopicTable>,
     /// Version of the last image that the hosted partitions follow.
     followed: watch::Sender<u64>,
+    /// Set once by [`Node::close`]: ends the task that follows the metadata.
+    closing: watch::Sender<bool>,
     shell: Arc<DirectoryShell>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -107,6 +109,7 @@ impl Node {
             images: images.clone(),
             topics: ArcSwap::from_pointee(topics),
             followed: watch::Sender::new(image.version()),
+            closing: watch::Sender::new(false),
             shell,
             threads: Mutex::default(),
         });
@@ -173,6 +176,7 @@ impl Node {
     /// # Errors
     /// The marks could not be stored: the next start recovers as after a crash, and nothing is lost.
     pub fn close(&self) -> Result<(), StorageError> {
+        self.closing.send_replace(true);
         self.shell.keeper.close();
         self.shell.flusher.close();
         for thread in self.threads.lock().drain(..) {
@@ -227,8 +231,13 @@ impl Node {
         mut followed_image: Arc<Image>,
     ) {
         let node = Arc::downgrade(&self);
+        let mut closing = self.closing.subscribe();
         drop(self);
-        while images.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                _closed = closing.wait_for(|closing| *closing) => return,
+                changed = images.changed() => if changed.is_err() { return },
+            }
             let image = Arc::clone(&images.borrow_and_update());
             let Some(node) = node.upgrade() else { return };
             let (hosting, topics, random) = (Arc::clone(&hosting), node.topics(), node.random);

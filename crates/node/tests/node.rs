@@ -1,0 +1,260 @@
+//! A node over real files, with a metadata plane that applies commands at once.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ottla_coordination::config::{BrokerConfig, Layers, Settings};
+use ottla_coordination::metadata::{
+    Command, CreateTopics, DeleteTopics, FormCluster, Image, Layout, NewTopic, PlacementSeed, RegisterBroker,
+    Response, TopicSelector, UnfenceBroker,
+};
+use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError};
+use ottla_node::{
+    Acks, BrokerSettings, ConnectionId, FetchItem, FetchOptions, Isolation, Node, Parts, ProduceItem,
+    ProduceOptions, SystemClock, TopicKey,
+};
+use ottla_record::{
+    BatchBuilder, Batches, BrokerId, ClusterId, Codec, DirectoryId, Incarnation, TopicId, Uuid,
+};
+use ottla_storage::{DirectoryLimits, FsDisk, LogDirectory};
+use tokio::sync::watch;
+
+/// Metadata that every command changes at once, as a lone voter's does.
+struct Plane(watch::Sender<Arc<Image>>);
+
+impl MetadataPlane for Plane {
+    fn propose(&self, command: Command) -> BoxFuture<'_, Result<Response, ProposeError>> {
+        let mut response = None;
+        self.0.send_modify(|image| {
+            let mut next = Image::clone(image);
+            response = Some(next.apply(&command));
+            *image = Arc::new(next);
+        });
+        Box::pin(async move { response.ok_or(ProposeError::Stopping) })
+    }
+
+    fn images(&self) -> watch::Receiver<Arc<Image>> {
+        self.0.subscribe()
+    }
+}
+
+static DRAWN: AtomicU8 = AtomicU8::new(1);
+
+/// Different at each call, which is all these tests need.
+fn random() -> [u8; 16] {
+    [DRAWN.fetch_add(1, Ordering::Relaxed); 16]
+}
+
+const BROKER: BrokerId = BrokerId::new(1);
+
+/// A broker whose metadata outlives its node, as a quorum's does.
+struct Broker {
+    dir: tempfile::TempDir,
+    plane: Arc<Plane>,
+}
+
+impl Broker {
+    fn new() -> Self {
+        let cluster = ClusterId(Uuid::from_random(random()));
+        let plane = Plane(watch::Sender::new(Arc::new(Image::empty())));
+        drop(plane.propose(Command::FormCluster(FormCluster { cluster })));
+        Self { dir: tempfile::tempdir().unwrap(), plane: Arc::new(plane) }
+    }
+
+    async fn start(&self) -> Arc<Node> {
+        let disk = Arc::new(FsDisk::open(self.dir.path()).unwrap());
+        let fresh = DirectoryId(Uuid::from_random(random()));
+        let limits = DirectoryLimits { open_files: 64, reserve_bytes: Some(0) };
+        let directory = Arc::new(LogDirectory::open(disk, BROKER, fresh, limits).unwrap());
+        let image = self.plane.images().borrow().clone();
+        let register = RegisterBroker {
+            broker: BROKER,
+            incarnation: Incarnation(Uuid::from_random(random())),
+            cluster: image.cluster_id().unwrap(),
+            directory: directory.directory_id(),
+            endpoints: Vec::new(),
+            rack: None,
+            replaces: image.broker(BROKER).map(|broker| broker.epoch),
+        };
+        let registered = self.plane.propose(Command::RegisterBroker(register)).await.unwrap();
+        let Response::RegisterBroker(Ok(broker_epoch)) = registered else { panic!("{registered:?}") };
+        let file = Settings::new();
+        let none = Settings::new();
+        let layers = Layers { broker: &none, cluster: &none, file: &file, brokers: 1 };
+        let config = BrokerConfig::resolve(layers, "localhost").unwrap();
+        let node = Node::start(Parts {
+            settings: BrokerSettings { file, config },
+            directory,
+            metadata: Arc::<Plane>::clone(&self.plane),
+            clock: Arc::new(SystemClock::start()),
+            broker_epoch,
+            random,
+        })
+        .await
+        .unwrap();
+        let ready = Command::UnfenceBroker(UnfenceBroker { broker: BROKER, epoch: broker_epoch });
+        self.plane.propose(ready).await.unwrap();
+        let version = self.plane.images().borrow().version();
+        node.follow_to(version).await.unwrap();
+        node
+    }
+
+    async fn create(&self, node: &Node, name: &str) -> TopicId {
+        let id = TopicId(Uuid::from_random(random()));
+        let topic = NewTopic {
+            name: name.to_owned(),
+            id,
+            layout: Layout::Placed { partitions: 1, replication_factor: 1, seed: PlacementSeed(0) },
+            configs: Vec::new(),
+        };
+        self.plane.propose(Command::CreateTopics(CreateTopics { topics: vec![topic] })).await.unwrap();
+        let version = self.plane.images().borrow().version();
+        node.follow_to(version).await.unwrap();
+        id
+    }
+}
+
+fn batch(value: &str, node: &Node) -> Bytes {
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(Some(node.clock().now().wall), None, Some(value.as_bytes()), &[]);
+    builder.build().unwrap()
+}
+
+async fn produce(node: &Node, connection: u64, topic: &str, value: &str) -> i64 {
+    let options = ProduceOptions {
+        acks: Acks::All,
+        timeout: Duration::from_secs(30),
+        connection: ConnectionId(connection),
+        alone: true,
+        zstd_allowed: true,
+    };
+    let item = ProduceItem { topic: TopicKey::Name(topic), partition: 0, records: batch(value, node) };
+    let outcomes = node.produce(options, [item].into_iter()).await;
+    outcomes.into_iter().next().flatten().unwrap().unwrap().base_offset.get()
+}
+
+fn item(topic: &str, offset: i64) -> FetchItem<'_> {
+    let topic = TopicKey::Name(topic);
+    FetchItem { topic, partition: 0, offset, max_bytes: 1 << 20, current_leader_epoch: None }
+}
+
+const OPTIONS: FetchOptions = FetchOptions { max_bytes: 1 << 20, isolation: Isolation::ReadUncommitted };
+
+/// Values with their offsets, and the leader epoch each batch carries.
+fn values(node: &Node, topic: &str) -> Vec<(i64, i32, String)> {
+    let outcome = node.fetch(OPTIONS, [item(topic, 0)].into_iter()).pop().unwrap().unwrap();
+    let bytes = outcome.slice.map(|slice| slice.read().unwrap()).unwrap_or_default();
+    Batches::new(&bytes)
+        .flat_map(|batch| {
+            let batch = batch.unwrap();
+            let epoch = batch.header().partition_leader_epoch().unwrap().get();
+            let records = batch.records(1 << 20).unwrap();
+            let records = records.iter().map(|record| record.unwrap());
+            let read = |record: ottla_record::Record<'_>| {
+                (record.offset.get(), epoch, String::from_utf8(record.value.unwrap().to_vec()).unwrap())
+            };
+            records.map(read).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_of_one_partition_get_dense_offsets_in_their_own_order() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    broker.create(&node, "t").await;
+    let clients = (0..8).map(|client| {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            let mut offsets = Vec::new();
+            for n in 0..50 {
+                offsets.push(produce(&node, client, "t", &format!("{client}:{n}")).await);
+            }
+            offsets
+        })
+    });
+    let mut all = Vec::new();
+    for client in clients.collect::<Vec<_>>() {
+        let offsets = client.await.unwrap();
+        assert!(offsets.is_sorted(), "a client's answers came in its order: {offsets:?}");
+        all.extend(offsets);
+    }
+    all.sort_unstable();
+    assert_eq!(all, (0..400).collect::<Vec<_>>());
+    assert_eq!(values(&node, "t").len(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_poll_ends_when_a_record_comes_or_its_time_is_over() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    broker.create(&node, "t").await;
+    let now = node.clock().now().monotonic;
+    let empty = node.fetch_wait(OPTIONS, &[item("t", 0)], 1, now + Duration::from_millis(20)).await;
+    assert!(empty[0].as_ref().unwrap().slice.is_none());
+    let waiting = {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            let deadline = node.clock().now().monotonic + Duration::from_secs(60);
+            node.fetch_wait(OPTIONS, &[item("t", 0)], 1, deadline).await
+        })
+    };
+    tokio::task::yield_now().await;
+    produce(&node, 1, "t", "woken").await;
+    let outcome = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
+    assert!(outcome[0].as_ref().unwrap().slice.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_survive_a_clean_stop_and_the_next_process_writes_in_a_new_epoch() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    broker.create(&node, "t").await;
+    produce(&node, 1, "t", "before").await;
+    let before = values(&node, "t");
+    node.close().unwrap();
+    drop(node);
+    // The log directory's lock goes with the last reference, which the followers of the metadata drop on their own time.
+    let node = loop {
+        if FsDisk::open(broker.dir.path()).is_ok() {
+            break broker.start().await;
+        }
+        tokio::task::yield_now().await;
+    };
+    produce(&node, 1, "t", "after").await;
+    let after = values(&node, "t");
+    assert_eq!(after[0], before[0]);
+    assert_eq!((after[1].0, after[1].2.as_str()), (1, "after"));
+    assert!(after[1].1 > after[0].1, "epochs {} then {}", after[0].1, after[1].1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_deleted_and_created_again_begins_anew() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    let id = broker.create(&node, "t").await;
+    produce(&node, 1, "t", "old").await;
+    let delete = DeleteTopics { topics: vec![TopicSelector::Id(id)] };
+    broker.plane.propose(Command::DeleteTopics(delete)).await.unwrap();
+    broker.create(&node, "t").await;
+    assert!(values(&node, "t").is_empty());
+    assert_eq!(produce(&node, 1, "t", "new").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_name_their_reason() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    broker.create(&node, "t").await;
+    let fetch = |topic, offset| {
+        let outcome = node.fetch(OPTIONS, [item(topic, offset)].into_iter()).pop().unwrap();
+        outcome.map(|_| ()).unwrap_err().to_string()
+    };
+    assert_eq!(fetch("unknown", 0), "unknown topic or partition");
+    assert_eq!(fetch("t", 1), "the offset lies outside the log, which starts at 0 and ends at 0");
+    assert_eq!(fetch("t", -1), "the offset lies outside the log, which starts at 0 and ends at 0");
+}
