@@ -81,6 +81,7 @@ struct Broker {
 impl Broker {
     async fn start(settings: Loaded, control: &Runtime, started: Instant) -> anyhow::Result<Self> {
         let descriptors = raise_descriptors();
+        let mut settings = settings;
         let config = settings.broker.config.clone();
         let directory = Arc::new(open_directory(&config, descriptors)?);
         settings.log();
@@ -92,6 +93,8 @@ impl Broker {
         let (in_control, of_control) = (config.clone(), Arc::clone(&directory));
         let quorum = control.spawn(async move { start_quorum(&in_control, &of_control, random).await });
         let quorum = Arc::new(quorum.await??);
+        settings.apply_dynamic(&quorum.images().borrow());
+        let config = settings.broker.config.clone();
         let incarnation = Uuid::from_random(random());
         let membership =
             Membership::register(Arc::clone(&quorum), &config, &directory, endpoints.clone(), incarnation)

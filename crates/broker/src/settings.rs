@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::Context;
 use ottla_node::BrokerSettings;
 use ottla_node::coordination::config::{self, BrokerConfig, Given, Layers, Notice, Settings};
+use ottla_node::coordination::metadata::Image;
 
 use crate::cli::Serve;
 
@@ -47,6 +48,22 @@ impl Loaded {
         let notices: String = self.notices.iter().map(|notice| format!("{notice}\n")).collect();
         let gap = if notices.is_empty() { "" } else { "\n" };
         format!("{notices}{gap}{}", config::explain(layers))
+    }
+
+    /// Puts what was set on this broker, or on all, over what stands in the file. Topics follow such changes at once; what
+    /// the broker itself takes from them (`max.connections`, `producer.id.expiration.ms`), it takes here, at its start.
+    pub fn apply_dynamic(&mut self, image: &Image) {
+        let resolved = self.broker.with_layers(image, |layers| BrokerConfig::resolve(layers, &host_name()));
+        match resolved {
+            // Sockets are bound already, and where the data is cannot change under it.
+            Ok(config) => {
+                let BrokerConfig { listeners, data_dir, node_id, .. } = self.broker.config.clone();
+                self.broker.config = BrokerConfig { listeners, data_dir, node_id, ..config };
+            }
+            Err(error) => {
+                tracing::warn!("the settings stored in the cluster are not used for this broker: {error}")
+            }
+        }
     }
 
     /// Writes to the log what there is to say about the settings.

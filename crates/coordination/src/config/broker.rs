@@ -38,8 +38,6 @@ pub struct BrokerConfig {
     pub disk_reserve_bytes: Option<u64>,
     /// `ottla.decompression.max.bytes`
     pub max_decompressed_bytes: usize,
-    /// `ottla.shutdown.timeout.ms`
-    pub shutdown_timeout: Duration,
     /// `ottla.worker.threads`; `None` is one for each core.
     pub worker_threads: Option<usize>,
 }
@@ -126,7 +124,6 @@ impl BrokerConfig {
             request_timeout: milliseconds("request.timeout.ms"),
             disk_reserve_bytes: keys.optional_number("ottla.disk.reserve.bytes").map(i64::unsigned_abs),
             max_decompressed_bytes: keys.size("ottla.decompression.max.bytes"),
-            shutdown_timeout: milliseconds("ottla.shutdown.timeout.ms"),
             worker_threads: keys
                 .optional_number("ottla.worker.threads")
                 .and_then(|n| usize::try_from(n).ok()),

@@ -23,6 +23,8 @@ const fn computed(name: &'static str, meaning: &'static str, why: &'static str) 
 
 const INTERNAL_TOPICS: &str = "an internal topic needs no more copies than there are brokers to hold them";
 
+const BUFFERS: &str = "measured: less CPU per byte; left to the kernel where it does not allow as much";
+
 /// All of them.
 pub const DEVIATIONS: &[Deviation] = &[
     fixed("node.id", "1", "one node needs no configuration"),
@@ -38,6 +40,8 @@ pub const DEVIATIONS: &[Deviation] = &[
         "the listeners; of a wildcard address the host name",
         "Kafka refuses to start with 0.0.0.0; here the log says what clients will be told",
     ),
+    fixed("socket.receive.buffer.bytes", "1048576", BUFFERS),
+    fixed("socket.send.buffer.bytes", "524288", BUFFERS),
     fixed("log.dir", "./ottla-data", "/tmp is emptied when the machine starts"),
     fixed("broker.session.timeout.ms", "1500", "fail over in less than a second"),
     fixed("broker.heartbeat.interval.ms", "300", "fail over in less than a second"),

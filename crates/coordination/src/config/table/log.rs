@@ -40,12 +40,12 @@ configs! {
         "Broker's value of the topic config segment.index.bytes.";
     "log.index.interval.bytes": Int = "4096", AtLeast(0), Medium, ClusterWide, Honoured,
         "Broker's value of the topic config index.interval.bytes.";
-    "log.flush.interval.messages": Long = "9223372036854775807", AtLeast(1), High, ClusterWide, Accepted,
+    "log.flush.interval.messages": Long = "9223372036854775807", AtLeast(1), High, ClusterWide, Honoured,
         "Broker's value of the topic config flush.messages.";
-    "log.flush.interval.ms": Long = null, Any, High, ClusterWide, Accepted,
+    "log.flush.interval.ms": Long = null, Any, High, ClusterWide, Honoured,
         "Broker's value of the topic config flush.ms; when not set, log.flush.scheduler.interval.ms counts.";
-    "log.flush.scheduler.interval.ms": Long = "9223372036854775807", Any, High, ReadOnly, Accepted,
-        "How often Kafka looks for logs that flush.ms asks to flush.";
+    "log.flush.scheduler.interval.ms": Long = "9223372036854775807", Any, High, ReadOnly, Honoured,
+        "Broker's value of flush.ms, when log.flush.interval.ms is not set.";
     "log.flush.offset.checkpoint.interval.ms": Int = "60000", AtLeast(0), High, ReadOnly, Accepted,
         "How often Kafka stores the recovery point. Ottla stores it every 64 MiB or second.";
     "log.flush.start.offset.checkpoint.interval.ms": Int = "60000", AtLeast(0), High, ReadOnly, Accepted,

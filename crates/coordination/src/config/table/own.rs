@@ -20,8 +20,6 @@ configs! {
         "Free disk space below which appends are refused with KAFKA_STORAGE_ERROR, while reads and retention go on. When not set: 5 % of the file system, at most 1 GiB.";
     "ottla.decompression.max.bytes": Long = "134217728", AtLeast(1), Medium, ReadOnly, Honoured,
         "Size a compressed batch may have when it must be unpacked to be checked; a larger one is CORRUPT_MESSAGE.";
-    "ottla.shutdown.timeout.ms": Long = "10000", AtLeast(0), Medium, ReadOnly, Honoured,
-        "How long a stopping broker waits for requests in flight.";
     "ottla.worker.threads": Int = null, Between(1, 1024), Medium, ReadOnly, Honoured,
         "Threads that serve connections. When not set: one for each core.";
 }

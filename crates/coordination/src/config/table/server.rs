@@ -37,9 +37,9 @@ configs! {
     "queued.max.request.bytes": Long = "-1", Any, Medium, ReadOnly, Accepted,
         "Bytes of requests that may wait for a thread in Kafka; -1 is unlimited.";
     "request.timeout.ms": Int = "30000", Any, High, ReadOnly, Honoured,
-        "How long a request to another broker may take before it is given up.";
-    "socket.listen.backlog.size": Int = "50", AtLeast(1), Medium, ReadOnly, Honoured,
-        "Connections the kernel may hold before they are accepted.";
+        "How long a change of configs, and a request to another broker, may take before it is given up.";
+    "socket.listen.backlog.size": Int = "50", AtLeast(1), Medium, ReadOnly, Accepted,
+        "Connections the kernel may hold before they are accepted. Ottla asks for 1,024.";
     "socket.receive.buffer.bytes": Int = "102400", Any, High, ReadOnly, Honoured,
         "SO_RCVBUF of client connections; -1 leaves it to the kernel.";
     "socket.send.buffer.bytes": Int = "102400", Any, High, ReadOnly, Honoured,
@@ -52,9 +52,9 @@ configs! {
         "Bound of the growing time that connecting to another broker may take.";
     "max.connections": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Honoured,
         "Connections this broker holds at most.";
-    "max.connections.per.ip": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Honoured,
+    "max.connections.per.ip": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Accepted,
         "Connections accepted from one address at most.";
-    "max.connections.per.ip.overrides": String = "", Any, Medium, ClusterWide, Honoured,
+    "max.connections.per.ip.overrides": String = "", Any, Medium, ClusterWide, Accepted,
         "Addresses with a limit of their own: `host:count,host:count`.";
     "max.connection.creation.rate": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Accepted,
         "New connections accepted per second.";

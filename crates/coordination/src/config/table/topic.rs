@@ -7,7 +7,7 @@ configs! {
     TOPIC in Topic;
 
     "cleanup.policy": List = "delete", ListOf(&["compact", "delete"]), Medium, Resource, Honoured,
-        "What happens to old segments: `delete` drops them by age and size, `compact` keeps the last record of every key. Both may be given; an empty list keeps everything.";
+        "What happens to old segments: `delete` drops them by age and size, `compact` asks for the last record of every key (this version refuses records without a key and keeps all others; it does not compact yet). Both may be given; an empty list keeps everything.";
     "compression.gzip.level": Int = "-1", GzipLevel, Medium, Resource, Honoured,
         "Level used when the broker compresses with gzip; -1 is the library's own default.";
     "compression.lz4.level": Int = "9", Between(1, 17), Medium, Resource, Accepted,
@@ -20,10 +20,10 @@ configs! {
         "How long a compacted topic keeps a tombstone, and with it the time a reader that starts at the beginning has to see it.";
     "file.delete.delay.ms": Long = "60000", AtLeast(0), Medium, Resource, Honoured,
         "How long a segment file stays, renamed, before it is removed from the disk.";
-    "flush.messages": Long = "9223372036854775807", AtLeast(1), Medium, Resource, Accepted,
-        "Flush after this many records. Acknowledgements already wait for the flush with `ottla.ack.durability=fsync`.";
-    "flush.ms": Long = "9223372036854775807", AtLeast(0), Medium, Resource, Accepted,
-        "Flush at least this often. Acknowledgements already wait for the flush with `ottla.ack.durability=fsync`.";
+    "flush.messages": Long = "9223372036854775807", AtLeast(1), Medium, Resource, Honoured,
+        "With `ottla.ack.durability=os`, flush after this many records. With `fsync`, every acknowledgement waits for a flush anyway.";
+    "flush.ms": Long = "9223372036854775807", AtLeast(0), Medium, Resource, Honoured,
+        "With `ottla.ack.durability=os`, flush at least this often. With `fsync`, every acknowledgement waits for a flush anyway.";
     "follower.replication.throttled.replicas": List = "", ThrottledReplicas, Medium, Resource, Accepted,
         "Replicas whose catching up is throttled on the follower's side: partition:broker pairs, or `*` for all.";
     "index.interval.bytes": Int = "4096", AtLeast(0), Medium, Resource, Honoured,
