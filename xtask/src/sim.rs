@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Applies each patch of `crates/sim/mutants` to a copy of the sources and runs the crash tests there. The first line of
 /// a patch names the invariants of which one must be reported broken.
-fn mutants() -> anyhow::Result<()> {
+pub(crate) fn mutants() -> anyhow::Result<()> {
     let root = it::project::root();
     let mut patches: Vec<PathBuf> = fs::read_dir(root.join("crates/sim/mutants"))?
         .map(|entry| entry.map(|entry| entry.path()))

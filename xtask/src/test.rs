@@ -3,9 +3,9 @@
 use it::project::cargo;
 use it::tools::Tool;
 
-use crate::{oracle, process, tools};
+use crate::{oracle, process, sim, tools};
 
-/// Format, lints, the foreign tools, new messages both ways between Kafka's classes and ours, then every test; cargo's own test lines come last.
+/// Format, lints, the foreign tools, new messages both ways between Kafka's classes and ours, the mutants, then every test; cargo's own test lines come last.
 pub(crate) fn run() -> anyhow::Result<()> {
     process::run(cargo().args(["fmt", "--all", "--check"]))?;
     tools::install()?;
@@ -22,5 +22,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     if Tool::Kafka.is_present() {
         oracle::live(std::process::id())?;
     }
+    // A crash test that cannot fail proves nothing: known breaks must be caught.
+    sim::mutants()?;
     process::run(cargo().args(["test", "--workspace"]))
 }
