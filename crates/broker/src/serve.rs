@@ -149,10 +149,12 @@ impl Broker {
         stopping.send_replace(true);
         while fronts.join_next().await.is_some() {}
         tokio::task::spawn_blocking(move || node.close()).await??;
+        // Its last holder stops the quorum.
+        drop(membership);
         match Arc::try_unwrap(quorum) {
             Ok(quorum) => quorum.shutdown().await?,
             // Whoever still holds it holds no promise: every answer of the quorum is durable.
-            Err(_) => tracing::debug!("the quorum ends with the process"),
+            Err(_) => tracing::warn!("the metadata quorum is still in use, and ends with the process"),
         }
         tracing::info!("stopped");
         Ok(())
