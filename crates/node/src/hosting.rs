@@ -35,6 +35,9 @@ impl Hosting {
                 TopicChange::Created(topic) => self.open(&mut table, None, image, &topic),
                 TopicChange::Changed { new, .. } => {
                     let known = table.topic(TopicKey::Id(new.id())).ok().cloned();
+                    if let Some(known) = &known {
+                        self.configure(known, image, &new);
+                    }
                     match known {
                         Some(known) if known.partitions().len() == new.partition_count() => {
                             assign(&known, &new)
@@ -49,13 +52,21 @@ impl Hosting {
                 }
             }
         }
-        // A broker's own configs reach into every topic's; comparing is cheap, and mostly finds nothing.
-        for hosted in table.topics() {
-            if let Some(topic) = image.topic_by_id(hosted.id) {
-                self.configure(hosted, image, topic);
+        if self.broker_level_changed(older, image) {
+            for hosted in table.topics() {
+                if let Some(topic) = image.topic_by_id(hosted.id) {
+                    self.configure(hosted, image, topic);
+                }
             }
         }
         table
+    }
+
+    /// True if something changed that every topic's configuration depends on.
+    fn broker_level_changed(&self, older: &Image, image: &Image) -> bool {
+        let levels = [None, Some(self.settings.config.node_id)];
+        older.brokers().count() != image.brokers().count()
+            || levels.iter().any(|level| older.broker_configs(*level) != image.broker_configs(*level))
     }
 
     fn open(&self, table: &mut TopicTable, known: Option<&HostedTopic>, image: &Image, topic: &Topic) {
