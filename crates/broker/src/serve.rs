@@ -15,7 +15,7 @@ use ottla_node::record::{DirectoryId, Uuid};
 use ottla_node::storage::{DirectoryLimits, FsDisk, LogDirectory};
 use ottla_node::{Node, Parts, SystemClock};
 use ottla_quorum::Quorum;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -42,7 +42,7 @@ pub fn run(settings: Loaded, started: Instant) -> anyhow::Result<()> {
     let data = runtime("data", workers)?;
     // Heartbeats and elections must not wait behind anybody's records.
     let control = runtime("control", 1)?;
-    let outcome = data.block_on(serve(settings, &control, started));
+    let outcome = data.block_on(serve(settings, control.handle().clone(), started));
     // A task that still waits for its disk would hold up the end of a process that has said all it had to say.
     data.shutdown_timeout(Duration::from_millis(100));
     control.shutdown_timeout(Duration::from_millis(100));
@@ -60,11 +60,12 @@ fn runtime(name: &'static str, workers: usize) -> anyhow::Result<Runtime> {
         .context("cannot start the runtime")
 }
 
-async fn serve(settings: Loaded, control: &Runtime, started: Instant) -> anyhow::Result<()> {
-    // First of all, so that a signal during a long recovery is not lost.
+async fn serve(settings: Loaded, control: Handle, started: Instant) -> anyhow::Result<()> {
+    // First of all, so that no signal is lost; and beside the start, because opening logs may block its thread for long.
     let mut signals = Signals::listen()?;
+    let starting = tokio::spawn(Broker::start(settings, control, started));
     tokio::select! {
-        broker = Broker::start(settings, control, started) => broker?.until_stopped(signals).await,
+        broker = starting => broker??.until_stopped(signals).await,
         name = signals.next() => bail!("{name} before the broker was ready; the next start recovers"),
     }
 }
@@ -79,9 +80,8 @@ struct Broker {
 }
 
 impl Broker {
-    async fn start(settings: Loaded, control: &Runtime, started: Instant) -> anyhow::Result<Self> {
+    async fn start(mut settings: Loaded, control: Handle, started: Instant) -> anyhow::Result<Self> {
         let descriptors = raise_descriptors();
-        let mut settings = settings;
         let config = settings.broker.config.clone();
         let directory = Arc::new(open_directory(&config, descriptors)?);
         settings.log();
@@ -109,7 +109,8 @@ impl Broker {
         })
         .await?;
         membership.unfence().await?;
-        node.follow_to(quorum.images().borrow().version()).await?;
+        let unfenced_at = quorum.images().borrow().version();
+        node.follow_to(unfenced_at).await?;
 
         let stopping = watch::Sender::new(false);
         let mut fronts = JoinSet::new();

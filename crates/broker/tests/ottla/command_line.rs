@@ -1,5 +1,4 @@
 //! The binary's command line: what it prints, and how it ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
 
 use std::process::{Command, Output};
 

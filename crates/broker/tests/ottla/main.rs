@@ -1,0 +1,11 @@
+//! The `ottla` binary from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+mod command_line;
+mod lifecycle;
