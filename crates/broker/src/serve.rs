@@ -63,15 +63,22 @@ fn runtime(name: &'static str, workers: usize) -> anyhow::Result<Runtime> {
 async fn serve(settings: Loaded, control: Handle, started: Instant) -> anyhow::Result<()> {
     // First of all, so that no signal is lost; and beside the start, because opening logs may block its thread for long.
     let mut signals = Signals::listen()?;
-    let starting = tokio::spawn(Broker::start(settings, control, started));
+    let starting = tokio::spawn(Broker::start(settings, control));
     tokio::select! {
-        broker = starting => broker??.until_stopped(signals).await,
+        broker = starting => {
+            let mut broker = broker??;
+            broker.open_doors(started);
+            broker.until_stopped(signals).await
+        }
         name = signals.next() => bail!("{name} before the broker was ready; the next start recovers"),
     }
 }
 
-/// A broker that serves.
+/// A broker that is ready to serve, and then serves.
 struct Broker {
+    config: BrokerConfig,
+    limits: Limits,
+    bound: Vec<Bound>,
     node: Arc<Node>,
     quorum: Arc<Quorum>,
     membership: Membership,
@@ -80,7 +87,7 @@ struct Broker {
 }
 
 impl Broker {
-    async fn start(mut settings: Loaded, control: Handle, started: Instant) -> anyhow::Result<Self> {
+    async fn start(mut settings: Loaded, control: Handle) -> anyhow::Result<Self> {
         let descriptors = raise_descriptors();
         let config = settings.broker.config.clone();
         let directory = Arc::new(open_directory(&config, descriptors)?);
@@ -97,8 +104,7 @@ impl Broker {
         let config = settings.broker.config.clone();
         let incarnation = Uuid::from_random(random());
         let membership =
-            Membership::register(Arc::clone(&quorum), &config, &directory, endpoints.clone(), incarnation)
-                .await?;
+            Membership::register(Arc::clone(&quorum), &config, &directory, endpoints, incarnation).await?;
         let node = Node::start(Parts {
             settings: settings.broker,
             directory,
@@ -112,18 +118,30 @@ impl Broker {
         let unfenced_at = quorum.images().borrow().version();
         node.follow_to(unfenced_at).await?;
 
-        let stopping = watch::Sender::new(false);
-        let mut fronts = JoinSet::new();
-        for Bound { listener, advertised } in bound {
-            let front = Front::new(Arc::clone(&node), advertised.listener, limits(&config, descriptors));
-            fronts.spawn(listener.serve(front, stopping.subscribe()));
+        Ok(Self {
+            limits: limits(&config, descriptors),
+            config,
+            bound,
+            node,
+            quorum,
+            membership,
+            fronts: JoinSet::new(),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// Serves the connections that come, and says so. From here on a signal is answered by a clean stop.
+    fn open_doors(&mut self, started: Instant) {
+        let endpoints: Vec<_> = self.bound.iter().map(|bound| bound.advertised.clone()).collect();
+        for Bound { listener, advertised } in self.bound.drain(..) {
+            let front = Front::new(Arc::clone(&self.node), advertised.listener, self.limits);
+            self.fronts.spawn(listener.serve(front, self.stopping.subscribe()));
         }
         let took = started.elapsed();
         tracing::info!(took_ms = took.as_millis(), "ready");
+        let greeting = greeting(&self.config, &endpoints, took);
         // A reader that has gone away is no reason to stop.
-        let _ =
-            std::io::Write::write_all(&mut std::io::stdout(), greeting(&config, &endpoints, took).as_bytes());
-        Ok(Self { node, quorum, membership, fronts, stopping })
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), greeting.as_bytes());
     }
 
     async fn until_stopped(self, mut signals: Signals) -> anyhow::Result<()> {
@@ -143,7 +161,7 @@ impl Broker {
     }
 
     async fn stop(self) -> anyhow::Result<()> {
-        let Self { node, quorum, membership, mut fronts, stopping } = self;
+        let Self { node, quorum, membership, mut fronts, stopping, .. } = self;
         if let Err(error) = membership.begin_shutdown().await {
             tracing::warn!("leaderships stay here until this broker is fenced: {error:#}");
         }
