@@ -26,3 +26,6 @@ pub use effect::{DeleteRecordsError, Effect, ProduceError, Produced};
 pub use event::{Acks, Assignment, DeleteRecords, Durability, Event, PartitionConfig, Produce};
 pub use partition::Partition;
 pub use view::{Availability, View};
+
+#[cfg(test)]
+mod tests;
