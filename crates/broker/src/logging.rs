@@ -7,8 +7,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::LogFormat;
 
-/// What is logged where nobody says otherwise. openraft and sled tell at level info what only their authors want to know.
-const DEFAULT_FILTER: &str = "info,openraft=warn,sled=warn";
+/// openraft and sled tell at level info what only their authors want to know; and that a caller did not wait for its answer
+/// is no fault of the broker's.
+const QUIET: &str = ",openraft=warn,openraft::raft::responder=error,sled=warn";
 
 /// Sends log lines to the standard error, and makes a panic end the process.
 pub fn start(format: LogFormat, level: Option<&str>) -> anyhow::Result<()> {
@@ -16,13 +17,13 @@ pub fn start(format: LogFormat, level: Option<&str>) -> anyhow::Result<()> {
     let filter = match (level, from_environment) {
         (Some(level), _) => {
             // A bare level is about us; the libraries beneath stay quiet unless they are named.
-            let quiet = if level.contains(['=', ',']) { "" } else { ",openraft=warn,sled=warn" };
+            let quiet = if level.contains(['=', ',']) { "" } else { QUIET };
             EnvFilter::try_new(format!("{level}{quiet}"))
                 .map_err(|error| anyhow!("--log-level {level}: {error}"))?
         }
         (None, Some(filter)) => EnvFilter::try_new(&filter)
             .map_err(|error| anyhow!("{}={filter}: {error}", EnvFilter::DEFAULT_ENV))?,
-        (None, None) => EnvFilter::try_new(DEFAULT_FILTER)?,
+        (None, None) => EnvFilter::try_new(format!("info{QUIET}"))?,
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
