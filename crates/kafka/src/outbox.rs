@@ -203,7 +203,7 @@ fn warm(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
     let mut buffer = vec![0u8; 64 << 10];
     let mut position = from;
     while position < to {
-        match file.read_at(&mut buffer, position)? {
+        match file.read_full_at(&mut buffer, position)? {
             0 => break,
             read => position += read as u64,
         }

@@ -83,7 +83,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
 pub trait File: Debug + Send + Sync + 'static {
     /// Size in bytes.
     fn len(&self) -> io::Result<u64>;
-    /// Reads at most `buf.len()` bytes; fewer only where the file ends (an implementation retries short reads).
+    /// Reads once, into the front of `buf`: any number of bytes up to its length, and 0 only where the file ends (or
+    /// `buf` is empty). Whoever needs a whole range uses [`read_full_at`](Self::read_full_at).
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all the slices one after the other. On an error any part of them may have been written.
     fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<()>;
@@ -96,6 +97,20 @@ pub trait File: Debug + Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
     /// The descriptor, where there is one, for `sendfile`.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Reads until `buf` is full or the file ends; how many bytes there were. On an error nothing is known of `buf`.
+    fn read_full_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.read_at(rest, position.saturating_add(done as u64)) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
 
     /// True if the file has no bytes.
     fn is_empty(&self) -> io::Result<bool> {

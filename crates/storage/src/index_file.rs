@@ -235,7 +235,7 @@ impl<E: IndexEntry> IndexFile<E> {
         let mut bytes = [0u8; BLOCK_ENTRIES as usize * MAX_ENTRY_SIZE];
         let wanted = count.min(BLOCK_ENTRIES) as usize * E::SIZE;
         let bytes = bytes.get_mut(..wanted).unwrap_or_default();
-        let read = files.get(E::KIND)?.read_at(bytes, u64::from(from) * E::SIZE as u64)?;
+        let read = files.get(E::KIND)?.read_full_at(bytes, u64::from(from) * E::SIZE as u64)?;
         if read < wanted {
             return Err(damaged(files, E::KIND, "it is shorter than it was"));
         }

@@ -54,7 +54,7 @@ impl SegmentReader {
     pub fn read(&self, position: u64, len: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(position)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; len.min(left)];
-        let read = self.file.read_at(&mut bytes, position)?;
+        let read = self.file.read_full_at(&mut bytes, position)?;
         bytes.truncate(read);
         Ok(bytes)
     }

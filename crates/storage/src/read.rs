@@ -45,7 +45,7 @@ impl ReadSlice {
     /// The bytes themselves, for a reader that cannot send from the file.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.len];
-        let read = self.file.read_at(&mut bytes, self.position)?;
+        let read = self.file.read_full_at(&mut bytes, self.position)?;
         if read < self.len {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the log was cut while it was read"));
         }

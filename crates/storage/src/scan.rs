@@ -102,7 +102,7 @@ impl<'a> BatchScan<'a> {
 pub(crate) fn read_batch(file: &dyn File, position: u64, header: &BatchHeader) -> io::Result<Vec<u8>> {
     // A scan has compared the length with the file's size.
     let mut bytes = vec![0; header.len()];
-    let read = file.read_at(&mut bytes, position)?;
+    let read = file.read_full_at(&mut bytes, position)?;
     bytes.truncate(read);
     Ok(bytes)
 }
@@ -147,7 +147,7 @@ impl<'a> Window<'a> {
             && position + len as u64 <= self.start.saturating_add(self.buffer.len() as u64);
         if !inside {
             self.buffer.resize(self.size.min(left), 0);
-            let read = self.file.read_at(&mut self.buffer, position)?;
+            let read = self.file.read_full_at(&mut self.buffer, position)?;
             self.buffer.truncate(read);
             self.start = position;
         }

@@ -26,7 +26,7 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> 
         ));
     }
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-    let read = file.read_at(&mut bytes, 0)?;
+    let read = file.read_full_at(&mut bytes, 0)?;
     bytes.truncate(read);
     Ok(Some(bytes))
 }

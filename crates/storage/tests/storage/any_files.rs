@@ -29,33 +29,57 @@ pub(crate) const FILES: [&str; 8] = [
     "t-0/00000000000000000020.snapshot",
 ];
 
-/// The first byte is the recovery point, the second holds flags; then the files.
-pub(crate) fn open_and_use(data: &[u8]) {
-    let [recovery_point, flags, rest @ ..] = data else { return };
-    let disk = Arc::new(MemoryDisk::default());
-    let mut rest = rest;
-    for name in FILES {
-        let Some((len, after)) = rest.split_first_chunk::<2>() else { break };
-        let len = usize::from(u16::from_be_bytes(*len));
-        rest = after;
-        if len < usize::from(u16::MAX) {
-            let (bytes, after) = rest.split_at(len.min(rest.len()));
-            disk.put(name, bytes);
+/// The files of a partition, and what the checkpoints say of it.
+pub(crate) struct Input {
+    files: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) start: LogStart,
+    pub(crate) config: LogConfig,
+}
+
+impl Input {
+    /// The first byte is the recovery point, the second holds flags; then the files.
+    pub(crate) fn read(data: &[u8]) -> Option<Self> {
+        let [recovery_point, flags, rest @ ..] = data else { return None };
+        let mut rest = rest;
+        let mut files = Vec::new();
+        for name in FILES {
+            let Some((len, after)) = rest.split_first_chunk::<2>() else { break };
+            let len = usize::from(u16::from_be_bytes(*len));
             rest = after;
+            if len < usize::from(u16::MAX) {
+                let (bytes, after) = rest.split_at(len.min(rest.len()));
+                files.push((name, bytes.to_vec()));
+                rest = after;
+            }
         }
+        let start = LogStart {
+            recovery_point: Offset::new(i64::from(*recovery_point)),
+            log_start: (flags & 1 != 0).then(|| Offset::new(i64::from(flags >> 4))),
+            clean: flags & 2 != 0,
+        };
+        Some(Self { files, start, config: config(flags & 4 != 0) })
     }
+
+    /// A disk with these files and nothing else.
+    pub(crate) fn disk(&self) -> MemoryDisk {
+        let disk = MemoryDisk::default();
+        for (name, bytes) in &self.files {
+            disk.put(name, bytes);
+        }
+        disk
+    }
+}
+
+pub(crate) fn open_and_use(data: &[u8]) {
+    let Some(input) = Input::read(data) else { return };
+    let (start, config) = (input.start, &input.config);
+    let disk = Arc::new(input.disk());
     let before = disk.total_bytes();
     let limits = DirectoryLimits { open_files: 4, reserve_bytes: Some(0) };
     let id = DirectoryId(Uuid::from_random([1; 16]));
     let Ok(root) = LogDirectory::open(Arc::clone(&disk) as _, BrokerId::new(1), id, limits) else { return };
     let root = Arc::new(root);
-    let start = LogStart {
-        recovery_point: Offset::new(i64::from(*recovery_point)),
-        log_start: (flags & 1 != 0).then(|| Offset::new(i64::from(flags >> 4))),
-        clean: flags & 2 != 0,
-    };
-    let config = config(flags & 4 != 0);
-    let Ok((mut log, _)) = open(&root, &config, start) else { return };
+    let Ok((mut log, _)) = open(&root, config, start) else { return };
     // Repairs derive little from what is there: indexes, an epoch file, metadata.
     assert!(disk.total_bytes() <= 2 * before + 4096, "{} bytes out of {before}", disk.total_bytes());
     assert!(log.log_end() >= start.recovery_point, "flushed records are gone");
@@ -65,10 +89,10 @@ pub(crate) fn open_and_use(data: &[u8]) {
     // What was repaired is sound now: opened again, nothing changes.
     let again = LogStart { recovery_point: end, log_start: Some(log.log_start()), clean: false };
     drop(log.checkpoint());
-    let (mut log, recovery) = match open(&root, &config, again) {
+    let (mut log, recovery) = match open(&root, config, again) {
         Ok(opened) => opened,
         // Damage that lay where the first start did not look may be met by the second, and is then told.
-        Err(OpenError::Corrupt { .. }) if *recovery_point > 0 => return,
+        Err(OpenError::Corrupt { .. }) if start.recovery_point > Offset::ZERO => return,
         Err(error) => panic!("{error}"),
     };
     assert_eq!((recovery.truncated_bytes, recovery.removed_segments, log.log_end()), (0, 0, end));
@@ -119,7 +143,7 @@ pub(crate) fn parse(data: &[u8]) {
     let _ = LogDirectory::open(disk, BrokerId::new(1), id, limits);
 }
 
-fn open(
+pub(crate) fn open(
     root: &Arc<LogDirectory>,
     config: &LogConfig,
     start: LogStart,

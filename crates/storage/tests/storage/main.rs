@@ -6,4 +6,5 @@ mod formats;
 mod memory_disk;
 mod model;
 mod replay;
+mod short_reads;
 mod support;

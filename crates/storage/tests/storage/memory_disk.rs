@@ -20,6 +20,12 @@ impl MemoryDisk {
         lock(&self.files).insert(PathBuf::from(path), Arc::new(Mutex::new(bytes.to_vec())));
     }
 
+    /// Every file.
+    #[allow(dead_code, reason = "the fuzz targets include this file and do not compare disks")]
+    pub(crate) fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        lock(&self.files).iter().map(|(path, file)| (path.clone(), lock(file).clone())).collect()
+    }
+
     pub(crate) fn total_bytes(&self) -> usize {
         lock(&self.files).values().map(|file| lock(file).len()).sum()
     }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use ottla_record::{Codec, Offset};
-use ottla_storage::{Log, LogConfig, LogDirectory};
+use ottla_storage::{Disk, FsDisk, Log, LogConfig, LogDirectory};
 use proptest::prelude::*;
 
+use crate::short_reads::ShortReads;
 use crate::support::*;
 
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 struct World {
     dir: tempfile::TempDir,
+    /// The disk reads in pieces.
+    short_reads: Option<u64>,
     root: Option<Arc<LogDirectory>>,
     log: Option<Log>,
     /// Value and batch base of every offset.
@@ -51,11 +54,12 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(short_reads: Option<u64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let root = root(dir.path());
-        let (log, _) = open(&root, tight());
-        Self { dir, root: Some(root), log: Some(log), values: Vec::new(), log_start: 0, epoch: 0 }
+        let mut world =
+            Self { dir, short_reads, root: None, log: None, values: Vec::new(), log_start: 0, epoch: 0 };
+        world.reopen();
+        world
     }
 
     fn log(&mut self) -> &mut Log {
@@ -73,7 +77,11 @@ impl World {
 
     fn reopen(&mut self) {
         self.root = None;
-        let root = root(self.dir.path());
+        let disk: Arc<dyn Disk> = Arc::new(FsDisk::open(self.dir.path()).unwrap());
+        let root = root_on(match self.short_reads {
+            Some(seed) => Arc::new(ShortReads::over(disk, seed)),
+            None => disk,
+        });
         let (log, recovery) = open(&root, tight());
         assert_eq!(recovery.truncated_bytes, 0);
         (self.root, self.log) = (Some(root), Some(log));
@@ -202,11 +210,14 @@ fn tight() -> LogConfig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_reads_as_the_model(steps in prop::collection::vec(step(), 1..80)) {
-        let mut world = World::new();
+    fn any_history_reads_as_the_model(
+        steps in prop::collection::vec(step(), 1..80),
+        short_reads in prop::option::of(any::<u64>()),
+    ) {
+        let mut world = World::new(short_reads);
         for step in &steps {
             world.run(step);
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::any_files::{self, FILES};
 
-fn corpus(target: &str) -> PathBuf {
+pub(crate) fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
 }
 

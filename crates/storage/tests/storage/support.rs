@@ -11,7 +11,8 @@ use ottla_record::{
     TopicId, Uuid, ValidatedBatches,
 };
 use ottla_storage::{
-    DirectoryLimits, FsDisk, Log, LogConfig, LogDirectory, LogStart, OpenError, Recovery, TopicPartition,
+    DirectoryLimits, Disk, FsDisk, Log, LogConfig, LogDirectory, LogStart, OpenError, Recovery,
+    TopicPartition,
 };
 
 pub(crate) const DIR: &str = "t-0";
@@ -38,7 +39,10 @@ pub(crate) fn now() -> Now {
 }
 
 pub(crate) fn root(path: &Path) -> Arc<LogDirectory> {
-    let disk = Arc::new(FsDisk::open(path).unwrap());
+    root_on(Arc::new(FsDisk::open(path).unwrap()))
+}
+
+pub(crate) fn root_on(disk: Arc<dyn Disk>) -> Arc<LogDirectory> {
     let limits = DirectoryLimits { open_files: 16, reserve_bytes: Some(0) };
     let id = DirectoryId(Uuid::from_random([1; 16]));
     Arc::new(LogDirectory::open(disk, BrokerId::new(1), id, limits).unwrap())
