@@ -10,6 +10,7 @@
 //! | [`topics`] | which partitions are hosted: an immutable table |
 //! | [`settings`] | from the cluster's configs to what a partition is run with |
 //! | [`host`] | a partition and its driver |
+//! | [`metrics`] | what a monitoring system sees |
 //! | `completion`, `fetch_wait` | answers and long polls |
 //! | `flush`, `keeper`, `directory` | the threads of the log directory: group flush, and all that is due by time |
 //! | `hosting` | from an image to open logs |
@@ -26,6 +27,7 @@ mod flush;
 pub mod host;
 mod hosting;
 mod keeper;
+pub mod metrics;
 pub mod node;
 pub mod ports;
 pub mod produce;
@@ -37,6 +39,7 @@ pub use clock::SystemClock;
 pub use completion::Ticket;
 pub use fetch::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation, is_enough};
 pub use host::PartitionHost;
+pub use metrics::Metrics;
 pub use node::{Node, Parts, StartError};
 pub use ottla_coordination as coordination;
 pub use ottla_record as record;

@@ -15,6 +15,7 @@ use crate::directory::DirectoryShell;
 use crate::flush::FlushCoordinator;
 use crate::hosting::Hosting;
 use crate::keeper::Keeper;
+use crate::metrics::Metrics;
 use crate::ports::{Clock, MetadataPlane, ProposeError};
 use crate::produce::LoneClient;
 use crate::producer_ids::ProducerIds;
@@ -45,6 +46,7 @@ pub struct Node {
     pub(crate) lone_client: LoneClient,
     pub(crate) broker_epoch: BrokerEpoch,
     pub(crate) producer_ids: ProducerIds,
+    metrics: Arc<Metrics>,
     random: fn() -> [u8; 16],
     images: watch::Receiver<Arc<Image>>,
     topics: ArcSwap<TopicTable>,
@@ -105,6 +107,7 @@ impl Node {
             lone_client: LoneClient::default(),
             broker_epoch,
             producer_ids: ProducerIds::default(),
+            metrics: Arc::default(),
             random,
             images: images.clone(),
             topics: ArcSwap::from_pointee(topics),
@@ -121,6 +124,11 @@ impl Node {
     /// The clocks.
     pub fn clock(&self) -> &dyn Clock {
         &*self.shell.clock
+    }
+
+    /// What a monitoring system sees: [`Metrics::encode`] writes it down.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// This broker's id.

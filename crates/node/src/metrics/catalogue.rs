@@ -1,0 +1,26 @@
+//! Every family there is. What is exported stands here, and the documentation is written from here.
+
+use crate::metrics::{Family, process};
+
+/// Families that belong together, under the title they have in the documentation.
+#[derive(Debug)]
+pub struct Section {
+    /// The title.
+    pub title: &'static str,
+    /// What the section's families have in common, for the documentation.
+    pub about: &'static str,
+    /// The families.
+    pub families: &'static [&'static Family],
+}
+
+/// The sections, in the order of the documentation.
+pub static SECTIONS: &[Section] = &[Section {
+    title: "Process",
+    about: "The names that Prometheus's own clients give them, so that common dashboards and alerts fit.",
+    families: process::FAMILIES,
+}];
+
+/// All families.
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    SECTIONS.iter().flat_map(|section| section.families.iter().copied())
+}
