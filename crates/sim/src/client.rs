@@ -31,6 +31,8 @@ pub struct Producer {
     pub unanswered: Vec<SentBatch>,
     /// The last batch that was answered: sent again now and then, as a client does whose answer got lost.
     pub answered: Option<SentBatch>,
+    /// Its batches belong to transactions.
+    pub transactional: bool,
     /// Something it sent may not be there: it sends all that was not answered again before anything new.
     pub stalled: bool,
 }
@@ -44,8 +46,19 @@ impl Producer {
             next: Sequence::ZERO,
             unanswered: Vec::new(),
             answered: None,
+            transactional: false,
             stalled: false,
         }
+    }
+
+    /// An idempotent producer whose batches belong to transactions.
+    pub fn transactional(id: ProducerId) -> Self {
+        Self { transactional: true, ..Self::new(Some(id)) }
+    }
+
+    /// What it stamps on a marker that ends its transaction; `None` for a plain producer.
+    pub fn marker_stamp(&self) -> Option<ProducerStamp> {
+        self.id.map(|id| ProducerStamp { id, epoch: self.epoch, base_sequence: None })
     }
 
     /// True if it numbers its batches.
@@ -72,6 +85,9 @@ impl Producer {
         if let Some(id) = self.id {
             let stamp = ProducerStamp { id, epoch: self.epoch, base_sequence: Some(self.next) };
             builder = builder.producer(stamp);
+        }
+        if self.transactional {
+            builder = builder.transactional();
         }
         for id in &ids {
             let mut value = id.0.to_be_bytes().to_vec();

@@ -20,17 +20,24 @@ pub const TOPIC: &str = "orders";
 pub struct Cluster {
     image: Image,
     starts: u8,
+    partitions: i32,
 }
 
 impl Cluster {
-    /// A new cluster without a broker.
+    /// A new cluster without a broker, whose topic has one partition.
     pub fn new() -> Self {
+        Self::with_partitions(1)
+    }
+
+    /// The same with a topic of so many partitions.
+    pub fn with_partitions(partitions: i32) -> Self {
         let mut image = Image::empty();
         image.apply(&Command::FormCluster(FormCluster { cluster: cluster_id() }));
-        Self { image, starts: 0 }
+        Self { image, starts: 0, partitions }
     }
 
     /// A broker's process starts, with the log directory it has: it registers, and once its logs are open it may lead.
+    /// Returns what it leads in the topic's first partition.
     ///
     /// # Errors
     /// The metadata refuses what a restarting broker must be given.
@@ -59,12 +66,17 @@ impl Cluster {
             self.create_topic()?;
         }
         self.image.check_invariants().map_err(|found| broken(Invariant::Progress, found))?;
-        self.assignment()
+        self.assignment(PartitionIndex::ZERO)
     }
 
     /// The directory of the simulated topic's one partition.
     pub fn partition() -> TopicPartition {
-        TopicPartition { topic: TOPIC.to_owned(), partition: PartitionIndex::ZERO }
+        Self::partition_at(PartitionIndex::ZERO)
+    }
+
+    /// The directory of any partition.
+    pub fn partition_at(partition: PartitionIndex) -> TopicPartition {
+        TopicPartition { topic: TOPIC.to_owned(), partition }
     }
 
     /// The simulated topic's id.
@@ -73,7 +85,8 @@ impl Cluster {
     }
 
     fn create_topic(&mut self) -> Result<(), Violation> {
-        let layout = Layout::Placed { partitions: 1, replication_factor: 1, seed: PlacementSeed(0) };
+        let layout =
+            Layout::Placed { partitions: self.partitions, replication_factor: 1, seed: PlacementSeed(0) };
         let topic = NewTopic { name: TOPIC.to_owned(), id: Self::topic_id(), layout, configs: Vec::new() };
         match self.image.apply(&Command::CreateTopics(CreateTopics { topics: vec![topic] })) {
             Response::CreateTopics(created) if created.iter().all(Result::is_ok) => Ok(()),
@@ -81,8 +94,12 @@ impl Cluster {
         }
     }
 
-    fn assignment(&self) -> Result<Partition, Violation> {
-        let partition = self.image.partition(Self::topic_id(), PartitionIndex::ZERO);
+    /// Who leads a partition now: the one broker, or something is wrong.
+    ///
+    /// # Errors
+    /// [`Invariant::Progress`] if nobody leads it.
+    pub fn assignment(&self, partition: PartitionIndex) -> Result<Partition, Violation> {
+        let partition = self.image.partition(Self::topic_id(), partition);
         let partition = partition.ok_or_else(|| broken(Invariant::Progress, "the topic is gone"))?;
         if partition.leader != Some(BROKER) {
             let found = format!("a lone broker has restarted, and the leader is {:?}", partition.leader);

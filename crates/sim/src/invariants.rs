@@ -277,7 +277,12 @@ type Replayed = BTreeMap<ProducerId, (ProducerEpoch, Vec<(Sequence, Offset)>)>;
 pub fn producer_state_is_true(log: &Log, observed: &Observed) -> Verdict {
     let mut replayed = Replayed::new();
     for batch in &observed.batches {
-        let Some((producer, sequence)) = batch.producer.and_then(|p| Some((p, p.base_sequence?))) else {
+        let Some(producer) = batch.producer else { continue };
+        let Some(sequence) = producer.base_sequence else {
+            // A marker has no sequence, but its epoch may begin a new one.
+            if let Some(known) = replayed.get_mut(&producer.id).filter(|known| known.0 < producer.epoch) {
+                *known = (producer.epoch, Vec::new());
+            }
             continue;
         };
         let (epoch, recent) = replayed.entry(producer.id).or_insert((producer.epoch, Vec::new()));

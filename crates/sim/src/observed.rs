@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ottla_record::header::ProducerStamp;
-use ottla_record::{BatchView, LeaderEpoch, Offset, Timestamp};
+use ottla_record::{BatchView, ControlType, EndTransactionMarker, LeaderEpoch, Offset, Timestamp};
 use ottla_storage::{Log, LogView};
 
 use crate::disk::{Content, Image};
@@ -23,8 +23,14 @@ pub struct ObservedBatch {
     pub producer: Option<ProducerStamp>,
     /// Largest timestamp.
     pub max_timestamp: Option<Timestamp>,
-    /// What its records carry.
+    /// What its records carry; of a transaction's end, what [`RecordId::marker`] makes of it.
     pub ids: Vec<RecordId>,
+    /// The timestamp of each record.
+    pub timestamps: Vec<Timestamp>,
+    /// It belongs to a transaction.
+    pub transactional: bool,
+    /// It ends one, in this way.
+    pub control: Option<ControlType>,
 }
 
 /// A whole log, as a reader sees it.
@@ -48,21 +54,7 @@ impl Observed {
     pub fn read(log: &Log) -> Result<Self, String> {
         let view = log.view();
         let (log_start, log_end) = (log.log_start(), log.log_end());
-        let mut batches = Vec::new();
-        let mut from = log_start;
-        while from < log_end {
-            let bytes = read(&view, from, BITE).map_err(|error| format!("reading from {from}: {error}"))?;
-            let mut rest: &[u8] = &bytes;
-            if rest.is_empty() {
-                return Err(format!("reading from {from} gives nothing, though the log ends at {log_end}"));
-            }
-            while !rest.is_empty() {
-                let batch = batch(rest).map_err(|error| format!("reading from {from}: {error}"))?;
-                rest = rest.split_at_checked(batch.1).map_or(&[], |(_, rest)| rest);
-                from = batch.0.last.next();
-                batches.push(batch.0);
-            }
-        }
+        let batches = read_batches(&view, log_start, log_end)?;
         Ok(Self { log_start, log_end, flushed_end: log.flushed_end(), batches })
     }
 
@@ -87,6 +79,35 @@ const BITE: usize = 700;
 /// More than any batch here.
 const LARGEST: usize = 1 << 20;
 
+/// Every batch from the one that holds `from` up to `end`, read in bites that cross batches and segments.
+fn read_batches(view: &LogView, mut from: Offset, end: Offset) -> Result<Vec<ObservedBatch>, String> {
+    let mut batches = Vec::new();
+    while from < end {
+        let bytes = read(view, from, BITE).map_err(|error| format!("reading from {from}: {error}"))?;
+        if bytes.is_empty() {
+            return Err(format!("reading from {from} gives nothing, though the log ends at {end}"));
+        }
+        let found = parse(&bytes).map_err(|error| format!("reading from {from}: {error}"))?;
+        from = found.last().map_or(end, |batch| batch.last.next());
+        batches.extend(found);
+    }
+    Ok(batches)
+}
+
+/// Reads and checks batches as a consumer does.
+///
+/// # Errors
+/// What a consumer would run into, in words.
+pub fn parse(mut bytes: &[u8]) -> Result<Vec<ObservedBatch>, String> {
+    let mut batches = Vec::new();
+    while !bytes.is_empty() {
+        let (found, len) = batch(bytes)?;
+        bytes = bytes.split_at_checked(len).map_or(&[], |(_, rest)| rest);
+        batches.push(found);
+    }
+    Ok(batches)
+}
+
 fn read(view: &LogView, from: Offset, max: usize) -> Result<Vec<u8>, String> {
     let Some(slice) = view.read(from, max, Offset::new(i64::MAX), true).map_err(|e| e.to_string())? else {
         return Ok(Vec::new());
@@ -99,9 +120,17 @@ fn batch(bytes: &[u8]) -> Result<(ObservedBatch, usize), String> {
     let view = BatchView::parse(bytes).map_err(|error| error.to_string())?;
     view.verify_crc().map_err(|error| format!("batch at {}: {error}", view.base_offset()))?;
     let header = *view.header();
-    let mut ids = Vec::new();
+    let (mut ids, mut timestamps, mut control) = (Vec::new(), Vec::new(), None);
     for record in &view.records(LARGEST).map_err(|error| error.to_string())? {
-        let value = record.map_err(|error| error.to_string())?.value.unwrap_or_default();
+        let record = record.map_err(|error| error.to_string())?;
+        timestamps.push(record.timestamp.unwrap_or(Timestamp::EPOCH));
+        if header.attributes().is_control() {
+            let marker = EndTransactionMarker::parse(&record).ok_or("a control record of no known kind")?;
+            control = Some(marker.control);
+            ids.push(RecordId::marker(marker.coordinator_epoch));
+            continue;
+        }
+        let value = record.value.unwrap_or_default();
         let id = value.first_chunk::<8>().ok_or("a record that nobody sent: its value is too short")?;
         ids.push(RecordId(u64::from_be_bytes(*id)));
     }
@@ -112,6 +141,9 @@ fn batch(bytes: &[u8]) -> Result<(ObservedBatch, usize), String> {
         producer: header.producer(),
         max_timestamp: header.max_timestamp(),
         ids,
+        timestamps,
+        transactional: header.attributes().is_transactional(),
+        control,
     };
     Ok((batch, view.len()))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ottla_record::{Monotonic, Now, Timestamp};
-use ottla_storage::{DirectoryLimits, Log, LogConfig, LogDirectory, OpenError};
+use ottla_storage::{DirectoryLimits, Log, LogConfig, LogDirectory, OpenError, TopicPartition};
 
 use crate::cluster::{BROKER, Cluster, directory_id};
 use crate::disk::{SimDisk, Survival};
@@ -17,12 +17,33 @@ use crate::rng::Rng;
 /// # Errors
 /// Why it cannot be opened.
 pub fn open_log(disk: &SimDisk, config: &LogConfig, now: Now) -> Result<(Arc<LogDirectory>, Log), OpenError> {
-    let limits = DirectoryLimits { open_files: 64, reserve_bytes: Some(0) };
-    let directory = Arc::new(LogDirectory::open(disk.port(), BROKER, directory_id(), limits)?);
-    let name = Cluster::partition();
-    let start = directory.log_start_of(&name);
-    let (log, _) = Log::open(&directory, name.directory(), Cluster::topic_id(), config.clone(), start, now)?;
+    let directory = open_directory(disk, 0)?;
+    let log = open_partition(&directory, &Cluster::partition(), config, now)?;
     Ok((directory, log))
+}
+
+/// Opens the log directory, with this much disk space kept in reserve.
+///
+/// # Errors
+/// Why it cannot be opened.
+pub fn open_directory(disk: &SimDisk, reserve_bytes: u64) -> Result<Arc<LogDirectory>, OpenError> {
+    let limits = DirectoryLimits { open_files: 64, reserve_bytes: Some(reserve_bytes) };
+    Ok(Arc::new(LogDirectory::open(disk.port(), BROKER, directory_id(), limits)?))
+}
+
+/// Opens one partition's log in it.
+///
+/// # Errors
+/// Why it cannot be opened.
+pub fn open_partition(
+    directory: &Arc<LogDirectory>,
+    name: &TopicPartition,
+    config: &LogConfig,
+    now: Now,
+) -> Result<Log, OpenError> {
+    let start = directory.log_start_of(name);
+    let opened = Log::open(directory, name.directory(), Cluster::topic_id(), config.clone(), start, now)?;
+    Ok(opened.0)
 }
 
 /// Reads an opened log and checks all that is promised of it.
@@ -30,13 +51,22 @@ pub fn open_log(disk: &SimDisk, config: &LogConfig, now: Now) -> Result<(Arc<Log
 /// # Errors
 /// The first promise that is broken.
 pub fn check_opened(disk: &SimDisk, log: &Log, oracle: &Oracle) -> Result<Observed, Violation> {
+    let observed = check_found(log, oracle)?;
+    invariants::indexes_are_consistent(&disk.image(), log.dir())?;
+    Ok(observed)
+}
+
+/// The same without the bytes of the index files, of which some are known to be damaged.
+///
+/// # Errors
+/// The first promise that is broken.
+pub fn check_found(log: &Log, oracle: &Oracle) -> Result<Observed, Violation> {
     let observed = Observed::read(log).map_err(|found| broken(Invariant::Readable, found))?;
     invariants::check_log(oracle, &observed)?;
     invariants::everything_found_is_flushed(&observed)?;
     invariants::producer_state_is_true(log, &observed)?;
     invariants::epoch_history_is_true(log, &observed)?;
     invariants::every_offset_is_found(log, &observed)?;
-    invariants::indexes_are_consistent(&disk.image(), &Cluster::partition().directory())?;
     Ok(observed)
 }
 

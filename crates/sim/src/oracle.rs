@@ -9,6 +9,13 @@ use ottla_record::{LeaderEpoch, Offset};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordId(pub u64);
 
+impl RecordId {
+    /// The identity of the marker that ends a transaction: each attempt at one has an epoch of its own.
+    pub const fn marker(coordinator_epoch: i32) -> Self {
+        Self(1 << 63 | coordinator_epoch.cast_unsigned() as u64)
+    }
+}
+
 /// How long a promise holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {

@@ -27,6 +27,8 @@ pub enum Fault {
     Slow,
     /// The machine stops before the operation: it and everything after fails, and the image stands as it was.
     Off,
+    /// The machine stops in the middle of a write, of which any part is done. Any other operation is not.
+    OffMidway,
 }
 
 /// When what happens.
@@ -45,7 +47,7 @@ pub(crate) fn error(fault: Fault) -> Option<io::Error> {
     match fault {
         Fault::Io => Some(io::Error::from_raw_os_error(EIO)),
         Fault::NoSpace => Some(no_space()),
-        Fault::Off => Some(power_off()),
+        Fault::Off | Fault::OffMidway => Some(power_off()),
         Fault::Slow => None,
     }
 }
