@@ -13,6 +13,7 @@
 //! | [`produce`] | [`validate`]: what a producer sent, checked once |
 //! | [`builder`] | [`BatchBuilder`]: batches from records |
 //! | [`dump`] | a batch as one line of JSON |
+//! | [`partitioner`] | which partition a key belongs to |
 //! | [`error`] | [`BatchError`] and the class of Kafka error each case is |
 //!
 //! From a producer's records to what lies in the log:
@@ -61,6 +62,7 @@ pub mod dump;
 pub mod error;
 pub mod header;
 pub mod ids;
+pub mod partitioner;
 pub mod produce;
 pub mod record;
 pub mod time;
