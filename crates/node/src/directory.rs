@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::flush::FlushCoordinator;
 use crate::keeper::Keeper;
+use crate::metrics::directory::DirectoryMetrics;
 use crate::ports::Clock;
 
 /// The threads and clocks behind the partitions of one log directory.
@@ -12,6 +13,7 @@ pub(crate) struct DirectoryShell {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: FlushCoordinator,
     pub(crate) keeper: Keeper,
+    pub(crate) metrics: Arc<DirectoryMetrics>,
 }
 
 impl fmt::Debug for DirectoryShell {

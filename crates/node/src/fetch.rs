@@ -102,8 +102,28 @@ impl Node {
     pub fn fetch<'a>(
         &self,
         options: FetchOptions,
-        items: impl Iterator<Item = FetchItem<'a>>,
+        items: impl Iterator<Item = FetchItem<'a>> + Clone,
     ) -> FetchOutcomes {
+        let outcomes = self.look(options, items.clone());
+        self.count_sent(items, &outcomes);
+        outcomes
+    }
+
+    /// Reads what is there now if that is enough for an answer; otherwise `None`, for [`Node::fetch_wait`] to follow.
+    pub fn fetch_if_enough<'a>(
+        &self,
+        options: FetchOptions,
+        items: impl Iterator<Item = FetchItem<'a>> + Clone,
+        min_bytes: usize,
+    ) -> Option<FetchOutcomes> {
+        let outcomes = self.look(options, items.clone());
+        is_enough(&outcomes, min_bytes).then(|| {
+            self.count_sent(items, &outcomes);
+            outcomes
+        })
+    }
+
+    fn look<'a>(&self, options: FetchOptions, items: impl Iterator<Item = FetchItem<'a>>) -> FetchOutcomes {
         let topics = self.topics();
         let mut left = options.max_bytes;
         let mut empty = true;
@@ -140,13 +160,35 @@ impl Node {
         drop(topics);
         let wait = GrowthWait::register(hosts);
         loop {
-            let outcomes = self.fetch(options, items.iter().copied());
+            let outcomes = self.look(options, items.iter().copied());
             let left = deadline - self.clock().now().monotonic;
             if is_enough(&outcomes, min_bytes) || left.is_zero() {
+                self.count_sent(items.iter().copied(), &outcomes);
                 return outcomes;
             }
             // Either way there is one more look: growth may have come with the deadline.
             let _elapsed = tokio::time::timeout(left, wait.grown()).await;
+        }
+    }
+}
+
+impl Node {
+    /// Counts what becomes an answer. A look that a long poll takes and does not answer with counts for nothing.
+    fn count_sent<'a>(&self, items: impl Iterator<Item = FetchItem<'a>>, outcomes: &FetchOutcomes) {
+        let topics = self.topics();
+        for (item, outcome) in items.zip(outcomes) {
+            let Ok(topic) = topics.topic(item.topic) else { continue };
+            let traffic = topic.traffic();
+            traffic.fetches.inc();
+            match outcome {
+                Ok(Fetched { slice: Some(slice), .. }) => {
+                    let first = slice.base_offset.get().max(item.offset);
+                    traffic.bytes_out.add(slice.len as u64);
+                    traffic.records_out.add((slice.end_offset.get() - first).unsigned_abs());
+                }
+                Ok(Fetched { slice: None, .. }) => {}
+                Err(_) => traffic.fetches_failed.inc(),
+            }
         }
     }
 }

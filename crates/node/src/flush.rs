@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ottla_replication::Event;
 use ottla_storage::{CheckpointJob, Disk, File, FlushJob};
@@ -11,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::completion::Waiter;
 use crate::host::PartitionHost;
+use crate::metrics::directory::DirectoryMetrics;
 
 /// Collects sync jobs, at most one of a kind a partition, and runs all that have come in one round of [`Disk::sync_files`].
 ///
@@ -21,6 +23,7 @@ pub(crate) struct FlushCoordinator {
     disk: Arc<dyn Disk>,
     rounds: Mutex<Rounds>,
     arrived: Condvar,
+    metrics: Arc<DirectoryMetrics>,
 }
 
 /// Something of one partition that must be synced.
@@ -33,30 +36,55 @@ pub(crate) enum SyncJob {
 #[derive(Debug, Default)]
 struct Rounds {
     next: Vec<(Arc<PartitionHost>, SyncJob)>,
-    running: bool,
+    /// When the first job of `next` came.
+    next_since: Option<Instant>,
+    /// When the first job of the running round came; `None` if none runs.
+    running_since: Option<Instant>,
+    /// When the last job began that is run where it arose; `None` if none is.
+    inline_since: Option<Instant>,
     closed: bool,
 }
 
 impl FlushCoordinator {
-    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, rounds: Mutex::default(), arrived: Condvar::new() }
+    pub(crate) fn new(disk: Arc<dyn Disk>, metrics: Arc<DirectoryMetrics>) -> Self {
+        Self { disk, rounds: Mutex::default(), arrived: Condvar::new(), metrics }
     }
 
     /// Adds a job to the next round.
     pub(crate) fn submit(&self, host: Arc<PartitionHost>, job: SyncJob) {
-        self.rounds.lock().next.push((host, job));
+        let mut rounds = self.rounds.lock();
+        rounds.next.push((host, job));
+        if rounds.next.len() == 1 {
+            rounds.next_since = Some(Instant::now());
+        }
+        drop(rounds);
         self.arrived.notify_one();
     }
 
     /// True if no round runs and none is wanted: then a lone client's job may be run where it arose.
     pub(crate) fn is_idle(&self) -> bool {
         let rounds = self.rounds.lock();
-        !rounds.running && rounds.next.is_empty()
+        rounds.running_since.is_none() && rounds.next.is_empty()
     }
 
     /// Runs a job on the calling thread. True if everything in it is durable.
     pub(crate) fn run_now(&self, host: &PartitionHost, job: &FlushJob) -> bool {
-        job.run(&*self.disk).inspect_err(|error| report(host, &error.to_string())).is_ok()
+        let began = Instant::now();
+        self.rounds.lock().inline_since = Some(began);
+        let succeeded = job.run(&*self.disk).inspect_err(|error| report(host, &error.to_string())).is_ok();
+        self.rounds.lock().inline_since = None;
+        self.metrics.flush_seconds.observe(began.elapsed());
+        self.metrics.flush_partitions.observe_value(1);
+        self.metrics.flush_failures.add(u64::from(!succeeded));
+        succeeded
+    }
+
+    /// How long the oldest job that is not finished has been waiting or running; zero if there is none.
+    pub(crate) fn oldest_unfinished(&self) -> Duration {
+        let rounds = self.rounds.lock();
+        let since =
+            [rounds.running_since, rounds.inline_since, rounds.next_since].into_iter().flatten().min();
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Runs rounds until closed and empty. The body of the coordinator's thread.
@@ -64,14 +92,14 @@ impl FlushCoordinator {
         loop {
             let round = {
                 let mut rounds = self.rounds.lock();
-                rounds.running = false;
+                rounds.running_since = None;
                 while rounds.next.is_empty() {
                     if rounds.closed {
                         return;
                     }
                     self.arrived.wait(&mut rounds);
                 }
-                rounds.running = true;
+                rounds.running_since = rounds.next_since.take();
                 std::mem::take(&mut rounds.next)
             };
             self.run_round(round);
@@ -85,12 +113,15 @@ impl FlushCoordinator {
     }
 
     fn run_round(&self, round: Vec<(Arc<PartitionHost>, SyncJob)>) {
+        let began = Instant::now();
         let files: Vec<_> = round.iter().flat_map(|(_, job)| job.files().iter().cloned()).collect();
         let mut synced = self.disk.sync_files(&files).into_iter();
         // A directory that several jobs name is synced once; after the files, so that no name outlives its bytes.
         let dirs: BTreeSet<&PathBuf> = round.iter().flat_map(|(_, job)| job.dirs()).collect();
         let failed: BTreeMap<PathBuf, io::Error> =
             dirs.into_iter().filter_map(|dir| Some((dir.clone(), self.disk.sync_dir(dir).err()?))).collect();
+        self.metrics.flush_seconds.observe(began.elapsed());
+        self.metrics.flush_partitions.observe_value(round.len() as u64);
         for (host, job) in round {
             let mut failure = job.dirs().iter().find_map(|dir| failed.get(dir)).map(ToString::to_string);
             for _ in job.files() {
@@ -100,6 +131,7 @@ impl FlushCoordinator {
             }
             let succeeded = failure.is_none();
             if let Some(error) = failure {
+                self.metrics.flush_failures.inc();
                 report(&host, &error);
             }
             host.submit(job.ended(succeeded));

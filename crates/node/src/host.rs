@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_record::{Monotonic, PartitionIndex, TopicId};
+use ottla_record::{Monotonic, Offset, PartitionIndex, TopicId};
 use ottla_replication::{Availability, Effect, Event, Partition, View};
 use ottla_storage::{LeaderEpochs, Log, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
@@ -16,6 +16,7 @@ use crate::completion::Waiter;
 use crate::directory::DirectoryShell;
 use crate::fetch_wait::FetchWaiters;
 use crate::flush::SyncJob;
+use crate::metrics::traffic::TopicTraffic;
 
 /// Events that may lie in a partition's inbox. Past this the caller waits for the partition instead: it holds a
 /// worker back, which holds its connections back.
@@ -37,6 +38,7 @@ pub struct PartitionHost {
     /// [`Partition::next_deadline`] in nanoseconds, so that the keeper can see without a lock whom to wake.
     next_deadline: AtomicU64,
     closed: AtomicBool,
+    traffic: Arc<TopicTraffic>,
     shell: Arc<DirectoryShell>,
 }
 
@@ -55,6 +57,7 @@ impl PartitionHost {
         name: TopicPartition,
         topic_id: TopicId,
         partition: Partition<Waiter>,
+        traffic: Arc<TopicTraffic>,
         shell: Arc<DirectoryShell>,
     ) -> Arc<Self> {
         let view = ArcSwap::from_pointee(partition.view());
@@ -68,6 +71,7 @@ impl PartitionHost {
             fetchers: FetchWaiters::default(),
             next_deadline: AtomicU64::new(u64::MAX),
             closed: AtomicBool::new(false),
+            traffic,
             shell,
         })
     }
@@ -175,7 +179,13 @@ impl PartitionHost {
             let now = self.shell.clock.now();
             while let Some(next) = event.take().or_else(|| self.inbox.lock().pop_front()) {
                 match machine.as_mut() {
-                    Some(partition) => partition.handle(next, now, &mut effects),
+                    Some(partition) => {
+                        let sent = Sent::of(&next, partition);
+                        partition.handle(next, now, &mut effects);
+                        if let Some(sent) = sent {
+                            sent.count(partition, &self.traffic);
+                        }
+                    }
                     None => refuse(next),
                 }
             }
@@ -232,12 +242,41 @@ impl PartitionHost {
                 Effect::Checkpoint(job) => {
                     self.shell.flusher.submit(Arc::clone(self), SyncJob::Checkpoint(job));
                 }
-                Effect::Produced { waiter, outcome } => waiter.produced(outcome),
+                Effect::Produced { waiter, outcome } => {
+                    self.traffic.produces_failed.add(u64::from(outcome.is_err()));
+                    waiter.produced(outcome);
+                }
                 Effect::RecordsDeleted { waiter, outcome } => waiter.records_deleted(outcome),
-                Effect::Remove(segments) => self.shell.keeper.remove_later(segments),
+                Effect::Remove(segments) => {
+                    let bytes = segments.iter().map(|segment| segment.bytes).sum();
+                    self.shell.metrics.deleted_segments.add(segments.len() as u64);
+                    self.shell.metrics.deleted_bytes.add(bytes);
+                    self.shell.keeper.remove_later(segments);
+                }
                 Effect::Failed => self.shell.keeper.directory_failed(),
                 Effect::Publish(_) => {}
             }
+        }
+    }
+}
+
+/// What a producer sent, remembered until it is known whether it was appended: a duplicate is not, and counts for nothing.
+struct Sent {
+    end_before: Offset,
+    bytes: usize,
+}
+
+impl Sent {
+    fn of(event: &Event<Waiter>, partition: &Partition<Waiter>) -> Option<Self> {
+        let Event::Produce(produce) = event else { return None };
+        Some(Self { end_before: partition.log().log_end(), bytes: produce.batches.size_bytes() })
+    }
+
+    fn count(self, partition: &Partition<Waiter>, traffic: &TopicTraffic) {
+        let records = partition.log().log_end() - self.end_before;
+        if records > 0 {
+            traffic.records_in.add(records.unsigned_abs());
+            traffic.bytes_in.add(self.bytes as u64);
         }
     }
 }

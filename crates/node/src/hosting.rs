@@ -9,6 +9,7 @@ use ottla_storage::{Log, LogDirectory, OpenError, TopicPartition};
 
 use crate::directory::DirectoryShell;
 use crate::host::PartitionHost;
+use crate::metrics::traffic::TopicTraffic;
 use crate::settings::BrokerSettings;
 use crate::topics::{HostedTopic, TopicKey, TopicTable};
 
@@ -113,6 +114,7 @@ impl Hosting {
         let settings = self.settings.topic_settings(image, topic);
         let jitter = self.jitter(image, topic);
         let own = self.settings.config.node_id;
+        let traffic = known.map(|known| Arc::clone(known.traffic())).unwrap_or_default();
         let partitions = topic
             .partitions()
             .map(|(index, partition)| {
@@ -124,13 +126,13 @@ impl Hosting {
                     return None;
                 }
                 let config = with_jitter(&settings.partition, topic.id(), index, jitter);
-                let opened = self.open_partition(&name, topic.id(), index, config);
+                let opened = self.open_partition(&name, topic.id(), index, config, &traffic);
                 opened
                     .inspect_err(|error| tracing::error!(topic = %name, partition = %index, %error, "a partition is offline"))
                     .ok()
             })
             .collect();
-        HostedTopic::new(name, topic.id(), settings, partitions)
+        HostedTopic::new(name, topic.id(), settings, partitions, traffic)
     }
 
     fn open_partition(
@@ -139,6 +141,7 @@ impl Hosting {
         id: TopicId,
         index: PartitionIndex,
         config: PartitionConfig,
+        traffic: &Arc<TopicTraffic>,
     ) -> Result<Arc<PartitionHost>, OpenError> {
         let name = TopicPartition { topic: topic.to_string(), partition: index };
         let now = self.shell.clock.now();
@@ -146,11 +149,13 @@ impl Hosting {
             let start = self.directory.log_start_of(&name);
             Log::open(&self.directory, name.directory(), id, config.log.clone(), start, now)?
         };
+        self.shell.metrics.opened(&recovery);
         if !self.directory.was_clean() && recovery.scanned_bytes > 0 {
             tracing::info!(dir = %name.directory().display(), %recovery, "recovered a log after an unclean stop");
         }
         let partition = Partition::new(self.settings.config.node_id, log, config);
-        Ok(PartitionHost::new(Arc::clone(topic), name, id, partition, Arc::clone(&self.shell)))
+        let (topic, traffic, shell) = (Arc::clone(topic), Arc::clone(traffic), Arc::clone(&self.shell));
+        Ok(PartitionHost::new(topic, name, id, partition, traffic, shell))
     }
 
     fn delete(&self, hosted: &HostedTopic, random: impl Fn() -> Uuid) {

@@ -16,6 +16,8 @@ use crate::flush::FlushCoordinator;
 use crate::hosting::Hosting;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
+use crate::metrics::directory::DirectoryMetrics;
+use crate::metrics::node::NodeMetrics;
 use crate::ports::{Clock, MetadataPlane, ProposeError};
 use crate::produce::LoneClient;
 use crate::producer_ids::ProducerIds;
@@ -54,7 +56,7 @@ pub struct Node {
     followed: watch::Sender<u64>,
     /// Set once by [`Node::close`]: ends the task that follows the metadata.
     closing: watch::Sender<bool>,
-    shell: Arc<DirectoryShell>,
+    pub(crate) shell: Arc<DirectoryShell>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -82,10 +84,12 @@ impl Node {
     pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
         let Parts { settings, directory, metadata, clock, broker_epoch, random } = parts;
         let settings = Arc::new(settings);
+        let counts = Arc::<DirectoryMetrics>::default();
         let shell = Arc::new(DirectoryShell {
             clock,
-            flusher: FlushCoordinator::new(Arc::clone(directory.disk())),
+            flusher: FlushCoordinator::new(Arc::clone(directory.disk()), Arc::clone(&counts)),
             keeper: Keeper::default(),
+            metrics: counts,
         });
         let hosting = Arc::new(Hosting {
             settings: Arc::clone(&settings),
@@ -98,8 +102,10 @@ impl Node {
         for leftover in directory.deleted_directories().map_err(OpenError::from)? {
             directory.remove_directory(&leftover).map_err(OpenError::from)?;
         }
+        let before = shell.clock.now().monotonic;
         let topics =
             hosting.follow(&TopicTable::default(), &Image::empty(), &image, || Uuid::from_random(random()));
+        shell.metrics.started(shell.clock.now().monotonic - before);
         let node = Arc::new(Self {
             settings,
             directory,
@@ -117,6 +123,7 @@ impl Node {
             threads: Mutex::default(),
         });
         node.start_threads()?;
+        node.metrics.register(Arc::new(NodeMetrics(Arc::downgrade(&node))));
         tokio::spawn(Arc::clone(&node).follow(hosting, images, image));
         Ok(node)
     }

@@ -80,10 +80,13 @@ impl Node {
                 .and_then(|topic| Ok((topic, topic.partition(item.partition)?)))
                 .map_err(ProduceError::Lookup)
                 .and_then(|(topic, host)| {
+                    let traffic = topic.traffic();
+                    traffic.produces.inc();
                     let settings = topic.settings();
                     let now = self.clock().now();
                     let rules = ProduceRules { allow_zstd: options.zstd_allowed, ..settings.produce };
-                    let batches = validate(item.records, &rules, now.wall)?;
+                    let batches = validate(item.records, &rules, now.wall)
+                        .inspect_err(|_| traffic.produces_failed.inc())?;
                     let deadline = now.monotonic + options.timeout;
                     Ok((host, batches, deadline))
                 });

@@ -9,6 +9,7 @@ use ottla_record::{PartitionIndex, TopicId};
 use ottla_replication::PartitionConfig;
 
 use crate::host::PartitionHost;
+use crate::metrics::traffic::TopicTraffic;
 
 /// How a caller names a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub struct HostedTopic {
     settings: ArcSwap<TopicSettings>,
     /// By partition number; `None` for partitions hosted elsewhere.
     partitions: Vec<Option<Arc<PartitionHost>>>,
+    traffic: Arc<TopicTraffic>,
 }
 
 /// The topic's configuration as the data path needs it.
@@ -100,8 +102,14 @@ impl HostedTopic {
         id: TopicId,
         settings: TopicSettings,
         partitions: Vec<Option<Arc<PartitionHost>>>,
+        traffic: Arc<TopicTraffic>,
     ) -> Self {
-        Self { name, id, settings: ArcSwap::from_pointee(settings), partitions }
+        Self { name, id, settings: ArcSwap::from_pointee(settings), partitions, traffic }
+    }
+
+    /// What goes in and out.
+    pub(crate) fn traffic(&self) -> &Arc<TopicTraffic> {
+        &self.traffic
     }
 
     /// The configuration now.

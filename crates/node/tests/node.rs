@@ -258,3 +258,82 @@ async fn refusals_name_their_reason() {
     assert_eq!(fetch("t", 1), "the offset lies outside the log, which starts at 0 and ends at 0");
     assert_eq!(fetch("t", -1), "the offset lies outside the log, which starts at 0 and ends at 0");
 }
+
+/// The value of a sample, as it stands in the text.
+fn metric(node: &Node, sample: &str) -> f64 {
+    let page = node.metrics().encode();
+    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {sample} in\n{page}")).parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traffic_and_marks_are_counted_once_and_for_what_was_answered() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    broker.create(&node, "t").await;
+    let size = batch("three", &node).len() as f64;
+    for n in 0..3 {
+        produce(&node, n, "t", "three").await;
+    }
+    let options = ProduceOptions {
+        acks: Acks::All,
+        timeout: Duration::from_secs(30),
+        connection: ConnectionId(1),
+        alone: true,
+        zstd_allowed: true,
+    };
+    let torn = ProduceItem { topic: TopicKey::Name("t"), partition: 0, records: Bytes::from_static(b"torn") };
+    assert!(node.produce(options, [torn].into_iter()).await.pop().unwrap().unwrap().is_err());
+
+    // A look that was not enough is followed by one that is answered with: only that one counts.
+    assert!(node.fetch_if_enough(OPTIONS, [item("t", 1)].into_iter(), 1 << 20).is_none());
+    let now = node.clock().now().monotonic;
+    let _answer = node.fetch_wait(OPTIONS, &[item("t", 1)], 1 << 20, now + Duration::from_millis(5)).await;
+    let _refused = node.fetch(OPTIONS, [item("t", 99)].into_iter());
+
+    for (name, value) in [
+        ("received_records_total", 3.0),
+        ("received_bytes_total", 3.0 * size),
+        ("produce_requests_total", 4.0),
+        ("produce_requests_failed_total", 1.0),
+        ("sent_records_total", 2.0),
+        ("sent_bytes_total", 2.0 * size),
+        ("fetch_requests_total", 2.0),
+        ("fetch_requests_failed_total", 1.0),
+    ] {
+        assert_eq!(metric(&node, &format!("ottla_topic_{name}{{topic=\"t\"}}")), value, "{name}");
+    }
+    for (name, value) in [
+        ("log_size_bytes", 3.0 * size),
+        ("log_start_offset", 0.0),
+        ("log_end_offset", 3.0),
+        ("high_watermark_offset", 3.0),
+        ("last_stable_offset", 3.0),
+        ("flushed_end_offset", 3.0),
+        ("segments", 1.0),
+    ] {
+        let sample = format!("ottla_partition_{name}{{topic=\"t\",partition=\"0\"}}");
+        assert_eq!(metric(&node, &sample), value, "{name}");
+    }
+    for (name, value) in [
+        ("partitions", 1.0),
+        ("partitions_led", 1.0),
+        ("partitions_offline", 0.0),
+        ("partitions_under_replicated", 0.0),
+        ("partitions_under_min_isr", 0.0),
+        ("partitions_at_min_isr", 0.0),
+        ("flush_failures_total", 0.0),
+        ("log_directory_offline", 0.0),
+        ("cluster_active_brokers", 1.0),
+        ("cluster_topics", 1.0),
+        ("cluster_leaderless_partitions", 0.0),
+    ] {
+        assert_eq!(metric(&node, &format!("ottla_{name}")), value, "{name}");
+    }
+    // Recovery points are among the jobs, and come on their own time.
+    assert!(metric(&node, "ottla_flush_duration_seconds_count") >= 3.0);
+    assert!(metric(&node, "ottla_flush_partitions_sum") >= 3.0);
+    assert!(metric(&node, "ottla_flush_oldest_unfinished_seconds") < 60.0);
+    assert!(metric(&node, "ottla_open_segment_files") >= 1.0);
+    assert!(metric(&node, "ottla_log_directory_free_bytes") > 0.0);
+}

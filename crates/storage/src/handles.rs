@@ -55,6 +55,15 @@ impl Handles {
         }
     }
 
+    /// How many files are open.
+    pub(crate) fn open_files(&self) -> usize {
+        // An entry a file: a segment with several open files stands there several times.
+        let mut segments: Vec<_> = self.opened.lock().iter().filter_map(Weak::upgrade).collect();
+        segments.sort_unstable_by_key(Arc::as_ptr);
+        segments.dedup_by_key(|segment| Arc::as_ptr(segment));
+        segments.iter().map(|segment| segment.open.lock().iter().flatten().count()).sum()
+    }
+
     /// How many files are counted as open.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
@@ -161,6 +170,7 @@ mod tests {
         }
         let open = segments.iter().filter(|s| s.open.lock().iter().any(Option::is_some)).count();
         assert!(open <= 3, "{open}");
+        assert_eq!(handles.open_files(), open);
         // Opened again on demand, and no longer once retired.
         assert!(!segments[0].get_or_create(FileKind::Log).unwrap().1);
         segments[1].retire();

@@ -190,6 +190,11 @@ impl LogDirectory {
         }
     }
 
+    /// How many files of segments are kept open now. Looks at each of them.
+    pub fn open_files(&self) -> usize {
+        self.handles.open_files()
+    }
+
     /// True if the last stop was clean: then no log needs a scan.
     pub fn was_clean(&self) -> bool {
         self.clean.is_some()

@@ -39,6 +39,8 @@ pub struct ReadSlice {
     pub len: usize,
     /// Base offset of the first batch, which may be below the offset asked for.
     pub base_offset: Offset,
+    /// Every record in the slice lies below this, every later one at or above.
+    pub end_offset: Offset,
 }
 
 impl ReadSlice {
@@ -57,6 +59,11 @@ impl LogView {
     /// The first offset that can be read.
     pub fn log_start(&self) -> Offset {
         self.log_start
+    }
+
+    /// Number of segments, at least one.
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
     }
 
     /// The end of the log when the view was taken.
@@ -118,15 +125,16 @@ impl LogView {
         let segment_end = self.segments.get(number + 1).map_or(self.log_end, |next| next.base());
         // Usually everything up to the end is wanted; otherwise the end of the last batch that fits is looked for.
         let stop = if limit >= end && upper >= segment_end {
-            end
+            Boundary { position: end, offset: segment_end }
         } else {
             segment.boundary(found, limit.min(end), end, upper)?
         };
         Ok(Some(ReadSlice {
             file: Arc::clone(&found.file),
             position: found.position,
-            len: usize::try_from(stop - found.position).unwrap_or(usize::MAX),
+            len: usize::try_from(stop.position - found.position).unwrap_or(usize::MAX),
             base_offset: found.header.base_offset(),
+            end_offset: stop.offset,
         }))
     }
 
@@ -148,11 +156,20 @@ pub(crate) struct Found {
     pub(crate) header: BatchHeader,
 }
 
+/// A place between two batches.
+#[derive(Clone, Copy, Debug)]
+struct Boundary {
+    position: u64,
+    /// Between the offsets of what comes before and of what follows.
+    offset: Offset,
+}
+
 impl Segment {
     /// The first batch whose last offset is `from` or above.
     pub(crate) fn find(&self, from: Offset, end: u64) -> Result<Option<Found>, ReadError> {
         let file = self.log_file().map_err(|error| self.read_error(error))?;
-        let start = self.near(&file, end, |entry| entry.last_offset <= from)?;
+        let near = self.near(&file, end, |entry| entry.last_offset <= from)?;
+        let start = near.map_or(0, |near| near.position);
         let mut scan = BatchScan::short(&*file, start, end);
         while let Some((position, header)) = self.step(&mut scan)? {
             if header.last_offset() >= from {
@@ -163,44 +180,46 @@ impl Segment {
         Ok(None)
     }
 
-    /// The position of the last index entry for which `holds` is true, or 0. An entry counts only if its batch is
+    /// Where the batch of the last index entry begins for which `holds` is true. An entry counts only if its batch is
     /// where it says: an index is never checked as a whole, and one wrong entry must not make a reader skip records.
     fn near(
         &self,
         file: &Arc<dyn File>,
         end: u64,
         holds: impl Fn(&OffsetEntry) -> bool,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<Option<Boundary>, ReadError> {
         let entry = match self.offsets.last_where(&self.files, holds) {
             Ok(entry) => entry,
             // Rebuilt at the next start; until then the walk is longer.
             Err(error) if is_damage(&error) && !self.files.is_retired() => None,
             Err(error) => return Err(self.read_error(error)),
         };
-        let Some(entry) = entry else { return Ok(0) };
+        let Some(entry) = entry else { return Ok(None) };
         let position = u64::from(entry.position);
         let mut scan = BatchScan::short(&**file, position, end);
         match scan.next(Check::Header).map_err(|error| self.read_error(error))? {
-            Scanned::Batch { header, .. } if header.last_offset() == entry.last_offset => Ok(position),
-            _ => Ok(0),
+            Scanned::Batch { header, .. } if header.last_offset() == entry.last_offset => {
+                Ok(Some(Boundary { position, offset: header.base_offset() }))
+            }
+            _ => Ok(None),
         }
     }
 
     /// The end of the last batch that ends at or below `limit` and begins below `upper`; at least that of `found`.
-    fn boundary(&self, found: &Found, limit: u64, end: u64, upper: Offset) -> Result<u64, ReadError> {
-        let first_end = found.position + found.header.len() as u64;
-        // The index brings us near: an entry's position is a boundary.
+    fn boundary(&self, found: &Found, limit: u64, end: u64, upper: Offset) -> Result<Boundary, ReadError> {
+        let position = found.position + found.header.len() as u64;
+        let first = Boundary { position, offset: found.header.last_offset().next() };
         let near = self.near(&found.file, end, |entry| {
             u64::from(entry.position) <= limit && entry.last_offset < upper
         })?;
-        let mut stop = near.max(first_end);
-        let mut scan = BatchScan::short(&*found.file, stop, end);
+        let mut stop = near.filter(|near| near.position > first.position).unwrap_or(first);
+        let mut scan = BatchScan::short(&*found.file, stop.position, end);
         while let Some((position, header)) = self.step(&mut scan)? {
             let batch_end = position + header.len() as u64;
             if batch_end > limit || header.base_offset() >= upper {
                 break;
             }
-            stop = batch_end;
+            stop = Boundary { position: batch_end, offset: header.last_offset().next() };
         }
         Ok(stop)
     }

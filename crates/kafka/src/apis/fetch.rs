@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_node::storage::ReadSlice;
-use ottla_node::{
-    FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation, TopicKey, is_enough,
-};
+use ottla_node::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation, TopicKey};
 use ottla_record::Uuid;
 use ottla_record::{LeaderEpoch, ProducerId};
 use ottla_wire::frame::write_response;
@@ -37,13 +35,16 @@ pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
         }
     };
     let wants = fetch.wants();
+    let node = &call.front.node;
     let outcomes = if asking.as_replica {
         // Only a replica of the partition, with its registered epoch, may count as one (KIP-903).
-        wants.iter().map(|_| Err(FetchError::NotLeader)).collect()
+        Some(wants.iter().map(|_| Err(FetchError::NotLeader)).collect())
+    } else if max_wait.is_zero() || wants.is_empty() {
+        Some(node.fetch(asking.options, items(wants)))
     } else {
-        call.front.node.fetch(asking.options, items(wants))
+        node.fetch_if_enough(asking.options, items(wants), asking.min_bytes)
     };
-    if max_wait.is_zero() || wants.is_empty() || is_enough(&outcomes, asking.min_bytes) {
+    if let Some(outcomes) = outcomes {
         return Ok(Reply::Ready(answer(&call, &fetch, outcomes)?));
     }
     Ok(Reply::LongPoll(Box::pin(async move {
@@ -92,7 +93,7 @@ impl Fetch {
     }
 }
 
-fn items(wants: &[Want]) -> impl Iterator<Item = FetchItem<'_>> {
+fn items(wants: &[Want]) -> impl Iterator<Item = FetchItem<'_>> + Clone {
     wants.iter().map(|want| FetchItem {
         topic: match &want.topic {
             Topic::Name(name) => TopicKey::Name(name),

@@ -1,6 +1,6 @@
 //! Every family there is. What is exported stands here, and the documentation is written from here.
 
-use crate::metrics::{Family, process};
+use crate::metrics::{Family, cluster, directory, partition, process, traffic};
 
 /// Families that belong together, under the title they have in the documentation.
 #[derive(Debug)]
@@ -14,11 +14,33 @@ pub struct Section {
 }
 
 /// The sections, in the order of the documentation.
-pub static SECTIONS: &[Section] = &[Section {
-    title: "Process",
-    about: "The names that Prometheus's own clients give them, so that common dashboards and alerts fit.",
-    families: process::FAMILIES,
-}];
+pub static SECTIONS: &[Section] = &[
+    Section {
+        title: "Topics",
+        about: "What goes in and out. They count from the start of the process, as long as the topic exists.",
+        families: traffic::FAMILIES,
+    },
+    Section {
+        title: "Partitions",
+        about: "Computed when somebody looks, so that an idle partition costs nothing in between.",
+        families: partition::FAMILIES,
+    },
+    Section {
+        title: "Log directory",
+        about: "Flushes, retention, recovery, room.",
+        families: directory::FAMILIES,
+    },
+    Section {
+        title: "Cluster",
+        about: "The cluster as this broker's copy of the metadata shows it.",
+        families: cluster::FAMILIES,
+    },
+    Section {
+        title: "Process",
+        about: "The names that Prometheus's own clients give them, so that common dashboards and alerts fit.",
+        families: process::FAMILIES,
+    },
+];
 
 /// All families.
 pub fn families() -> impl Iterator<Item = &'static Family> {

@@ -13,10 +13,15 @@
 //! Invariant: an idle partition costs nothing: its gauges are read off its view while a page is written.
 
 pub mod catalogue;
+mod cluster;
+pub(crate) mod directory;
 pub mod family;
 pub mod instrument;
+pub(crate) mod node;
 pub mod page;
+mod partition;
 pub mod process;
+pub(crate) mod traffic;
 
 use std::fmt;
 use std::sync::Arc;

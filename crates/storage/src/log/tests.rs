@@ -222,6 +222,7 @@ fn a_read_ends_at_batches_and_at_the_upper_bound() {
     ] {
         let slice = view.read(Offset::new(from), max, Offset::new(upper), true).unwrap().unwrap();
         assert_eq!((slice.base_offset.get(), slice.len), (base, batches * size), "{from} {max} {upper}");
+        assert_eq!(slice.end_offset.get(), base + 2 * batches as i64, "{from} {max} {upper}");
     }
     assert!(view.read(Offset::new(200), 1000, Offset::new(200), true).unwrap().is_none());
     assert!(view.read(Offset::new(150), 1000, Offset::new(150), true).unwrap().is_none());
