@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("kafka", &["node", "wire", "record"]),
     ("server", &["node", "rpc"]),
     ("client", &["rpc", "record"]),
-    ("cli", &["client", "storage"]),
+    ("cli", &["client", "storage", "wire", "record"]),
     ("broker", &["node", "server", "kafka", "quorum", "rpc", "cli"]),
     ("sim", &["replication", "coordination", "storage", "record"]),
 ];

@@ -20,6 +20,9 @@ pub enum Command {
     ///
     /// One node needs no configuration: it listens on 127.0.0.1:9092 and keeps its data in ./ottla-data.
     Serve(Serve),
+    /// Everything else: it needs no broker in this process.
+    #[command(flatten)]
+    Tool(ottla_cli::Command),
 }
 
 /// How to run a broker.

@@ -6,13 +6,17 @@ use std::time::Instant;
 use clap::Parser;
 use ottla_broker::cli::{Cli, Command};
 use ottla_broker::{logging, serve, settings};
+use ottla_cli::Ports;
 
 /// Exit code of a command line or a configuration that cannot be used; clap's own.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let Command::Serve(arguments) = Cli::parse().command;
+    let arguments = match Cli::parse().command {
+        Command::Serve(arguments) => arguments,
+        Command::Tool(command) => return ottla_cli::run(&command, &Ports {}),
+    };
     let settings = match settings::load(&arguments) {
         Ok(settings) => settings,
         Err(error) => {

@@ -4,11 +4,13 @@ use ottla_record::{BrokerId, ClusterId, DirectoryId, TopicId};
 
 /// `meta.properties`, version 1 (KIP-631, KIP-858), in Java's properties format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MetaProperties {
+pub struct MetaProperties {
     /// Absent until the node has joined a cluster.
-    pub(crate) cluster_id: Option<ClusterId>,
-    pub(crate) node_id: BrokerId,
-    pub(crate) directory_id: DirectoryId,
+    pub cluster_id: Option<ClusterId>,
+    /// `node.id`
+    pub node_id: BrokerId,
+    /// The directory's own id (KIP-858).
+    pub directory_id: DirectoryId,
 }
 
 impl MetaProperties {
@@ -47,8 +49,9 @@ impl MetaProperties {
 
 /// `partition.metadata`, version 0 (KIP-516).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionMetadata {
-    pub(crate) topic_id: TopicId,
+pub struct PartitionMetadata {
+    /// Id of the topic.
+    pub topic_id: TopicId,
 }
 
 impl PartitionMetadata {

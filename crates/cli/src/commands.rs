@@ -1,0 +1,56 @@
+//! The commands: one file each, with its arguments and what it does.
+
+pub mod log;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::output::{Form, Output};
+
+/// Every command but `serve`, which is the binary's own.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Looks into the files of a log, without a broker.
+    #[command(subcommand, disable_help_subcommand = true)]
+    Log(log::LogCommand),
+}
+
+/// What the binary lends to commands that need more than this crate may use.
+pub struct Ports {}
+
+impl Command {
+    /// Carries the command out.
+    pub fn execute(&self, ports: &Ports, output: &mut Output<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Log(command) => command.execute(ports, output),
+        }
+    }
+}
+
+/// Carries a command out on the process's standard output and error, and says what the process shall end with.
+pub fn run(command: &Command, ports: &Ports) -> ExitCode {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let columns = io::stdout().is_terminal().then(terminal_columns).flatten();
+    let mut err = io::stderr();
+    let mut output = Output::new(&mut out, &mut err, Form::Text).columns(columns);
+    let result = command.execute(ports, &mut output).and_then(|()| output.flush());
+    // What was found before a failure is part of the answer.
+    let result = result.or_else(|failure| output.flush().and(Err(failure)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !matches!(failure, Failure::ReaderGone) {
+                let _ = writeln!(io::stderr(), "ottla: {failure}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}

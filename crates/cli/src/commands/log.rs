@@ -1,0 +1,24 @@
+//! `ottla log`: the files of a log, without a broker.
+
+pub mod dump;
+
+use clap::Subcommand;
+
+use super::Ports;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What can be done with files.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Prints what stands in the files of a data directory, Ottla's or Kafka's, and says where they are damaged.
+    Dump(dump::Dump),
+}
+
+impl LogCommand {
+    pub(super) fn execute(&self, _ports: &Ports, output: &mut Output<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Dump(dump) => dump.execute(output),
+        }
+    }
+}

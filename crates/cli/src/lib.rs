@@ -1,0 +1,35 @@
+//! The operator's commands, as a library called by the `ottla` binary.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`commands`] | the commands: one file each, with its arguments and what it does |
+//! | [`output`] | how an answer is written: lines, tables, JSON |
+//! | [`failure`] | why a command ended without success, and with which exit code |
+//!
+//! A command is parsed by clap, gets an [`Output`] and returns `Result<(), Failure>`; [`run`] turns that into the exit
+//! code: 0 done, 1 failed, 2 usage.
+//!
+//! ```
+//! use clap::Parser;
+//! use ottla_cli::{Command, Form, Output, Ports};
+//!
+//! #[derive(Parser)]
+//! struct Cli {
+//!     #[command(subcommand)]
+//!     command: Command,
+//! }
+//!
+//! let cli = Cli::parse_from(["ottla", "log", "dump", "--json", "no-such-file"]);
+//! let (mut out, mut err) = (Vec::new(), Vec::new());
+//! let failure = cli.command.execute(&Ports {}, &mut Output::new(&mut out, &mut err, Form::Text)).unwrap_err();
+//! assert_eq!(failure.exit_code(), 1);
+//! assert_eq!(failure.to_string(), "no-such-file: No such file or directory (os error 2)");
+//! ```
+
+pub mod commands;
+pub mod failure;
+pub mod output;
+
+pub use commands::{Command, Ports, run};
+pub use failure::Failure;
+pub use output::{Form, Output};
