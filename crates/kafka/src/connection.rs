@@ -14,11 +14,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::dispatch::{self, Peer};
+use crate::dispatch::{self, InWork, Peer};
 use crate::frame::{FrameBuffer, FrameError};
 use crate::front::Front;
 use crate::outbox::Outbox;
 use crate::reply::{Refusal, Reply};
+use crate::timing::Departures;
 
 /// Requests of one connection that may be in work at once. Kafka's clients send at most five.
 pub(crate) const MAX_IN_FLIGHT: usize = 64;
@@ -46,20 +47,37 @@ pub(crate) enum End {
     Io(#[from] io::Error),
 }
 
+impl End {
+    /// Its name in the metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Closed => "client",
+            Self::Idle => "idle",
+            Self::Drained => "shutdown",
+            Self::Frame(_) => "malformed",
+            Self::Refused(_) => "refused",
+            Self::Io(_) => "broken",
+        }
+    }
+}
+
 /// The state of one connection.
 pub(crate) struct Connection {
     front: Arc<Front>,
     peer: Arc<Peer>,
     stream: TcpStream,
     incoming: FrameBuffer,
-    replies: VecDeque<Reply>,
+    replies: VecDeque<InWork>,
     /// A request other than Produce is in work: what follows waits, as it would on Kafka, because it may depend on it.
     exclusive: bool,
     /// The next whole request is known to have to wait.
     waiting: Option<bytes::Bytes>,
     outbox: Outbox,
+    departures: Departures,
     input_ended: bool,
     last_activity: Instant,
+    /// When the last bytes came. A request that lies here whole came whole by then: nothing is read while one waits.
+    last_read: std::time::Instant,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -75,8 +93,10 @@ impl Connection {
             exclusive: false,
             waiting: None,
             outbox: Outbox::default(),
+            departures: Departures::default(),
             input_ended: false,
             last_activity: now,
+            last_read: now.into_std(),
             timer: Box::pin(sleep_until(now + RELEASE_AFTER)),
         }
     }
@@ -93,6 +113,7 @@ impl Connection {
             self.poll(draining, cx)
         })
         .await;
+        self.front.connections.closed(end.reason());
         let peer = self.peer.address;
         match end {
             End::Closed | End::Drained => tracing::debug!(%peer, "connection ended: {end}"),
@@ -111,7 +132,7 @@ impl Connection {
 
     fn try_poll(&mut self, draining: bool, cx: &mut Context<'_>) -> Result<Poll<End>, End> {
         if draining {
-            self.replies.retain(|reply| !matches!(reply, Reply::LongPoll(_)));
+            self.replies.retain(|waiting| !matches!(waiting.reply, Reply::LongPoll(_)));
         }
         loop {
             self.collect_answers(cx)?;
@@ -119,6 +140,7 @@ impl Connection {
                 Poll::Ready(sent) => sent.map(|()| true)?,
                 Poll::Pending => false,
             };
+            self.departures.left(self.outbox.queued_bytes(), &self.front.apis);
             if self.start_requests(draining)? {
                 continue;
             }
@@ -135,12 +157,18 @@ impl Connection {
 
     /// Moves finished answers from the head of the queue to the outbox.
     fn collect_answers(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        while let Some(reply) = self.replies.front_mut() {
-            let Poll::Ready(answer) = reply.poll(cx) else { return Ok(()) };
-            if let Some(frame) = answer? {
+        while let Some(request) = self.replies.front_mut() {
+            let Poll::Ready(answer) = request.reply.poll(cx) else {
+                request.watch.put_off();
+                return Ok(());
+            };
+            let answer = answer?;
+            if let Some(InWork { watch, .. }) = self.replies.pop_front() {
+                self.departures.push(watch, answer.as_ref(), &self.front.apis);
+            }
+            if let Some(frame) = answer {
                 self.outbox.push(frame);
             }
-            self.replies.pop_front();
         }
         self.exclusive = false;
         Ok(())
@@ -162,9 +190,9 @@ impl Connection {
                 break;
             }
             let alone = self.replies.is_empty() && !self.incoming.has_more();
-            let reply = dispatch::start(&self.front, &self.peer, frame, alone)?;
-            self.exclusive = !reply.overlaps();
-            self.replies.push_back(reply);
+            let request = dispatch::start(&self.front, &self.peer, frame, alone, self.last_read)?;
+            self.exclusive = !request.reply.overlaps();
+            self.replies.push_back(request);
             started = true;
         }
         Ok(started)
@@ -197,7 +225,8 @@ impl Connection {
                     };
                 }
                 Ok(_) => {
-                    self.last_activity = Instant::now();
+                    let now = Instant::now();
+                    (self.last_activity, self.last_read) = (now, now.into_std());
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -4,16 +4,19 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use ottla_node::ConnectionId;
-use ottla_wire::frame::{read_request_header, write_response};
+use ottla_node::metrics::ApiMetrics;
+use ottla_node::{ConnectionId, Metrics};
+use ottla_wire::frame::{LENGTH_PREFIX, read_request_header, write_response};
 use ottla_wire::{ApiKey, Message, Reader, Request, Writer};
 
 use crate::apis;
 use crate::front::Front;
 use crate::outbox::Frame;
 use crate::reply::{Refusal, Reply};
+use crate::timing::Stopwatch;
 
 /// The other end of a connection.
 #[derive(Debug)]
@@ -101,19 +104,33 @@ pub(crate) fn advertised() -> impl Iterator<Item = (ApiKey, RangeInclusive<i16>)
     SERVED.iter().map(|served| (served.api, served.api.advertised_versions()))
 }
 
+/// What is counted of each API, in the order of the table.
+pub(crate) fn metrics(metrics: &Metrics) -> Vec<Arc<ApiMetrics>> {
+    SERVED.iter().map(|served| metrics.api("kafka", served.api.name(), &served.api.versions())).collect()
+}
+
 /// True if a request may be started while earlier ones of its connection are in work. Only Produce: it changes nothing that
 /// another Produce reads, and its order in each partition is the order of starting.
 pub(crate) fn may_overlap(frame: &Bytes) -> bool {
     frame.first_chunk::<2>().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce.code())
 }
 
-/// Reads the header and hands the request to its API.
+/// A request that is not answered.
+pub(crate) struct InWork {
+    pub(crate) reply: Reply,
+    pub(crate) watch: Stopwatch,
+}
+
+/// Reads the header and hands the request to its API. `received` is when its last byte came.
 pub(crate) fn start(
     front: &Arc<Front>,
     peer: &Arc<Peer>,
     frame: Bytes,
     alone: bool,
-) -> Result<Reply, Refusal> {
+    received: Instant,
+) -> Result<InWork, Refusal> {
+    let started = Instant::now();
+    let bytes = LENGTH_PREFIX + frame.len();
     let mut body = Reader::new(frame);
     let (header, api) = read_request_header(&mut body)?;
     let version = header.request_api_version;
@@ -126,13 +143,26 @@ pub(crate) fn start(
         alone,
         body,
     };
-    let served = SERVED.iter().find(|served| served.api == api);
-    match served {
-        Some(served) if api.versions().contains(&version) => (served.handle)(call),
-        // The one request that a client may send without knowing what is served (KIP-511).
-        Some(_) if api == ApiKey::ApiVersions => apis::api_versions::unsupported_version(&call),
-        _ => Err(Refusal::Unsupported { key: api.code(), version }),
+    let Some((at, served)) = SERVED.iter().enumerate().find(|(_, served)| served.api == api) else {
+        return Err(Refusal::Unsupported { key: api.code(), version });
+    };
+    if let Some(metrics) = front.apis.get(at) {
+        metrics.started(version, bytes);
     }
+    let mut watch = Stopwatch::start(at, received, started);
+    let reply = if api.versions().contains(&version) {
+        (served.handle)(call)?
+    } else if api == ApiKey::ApiVersions {
+        // The one request that a client may send without knowing what is served (KIP-511).
+        apis::api_versions::unsupported_version(&call)?
+    } else {
+        return Err(Refusal::Unsupported { key: api.code(), version });
+    };
+    if matches!(reply, Reply::Produce(_)) {
+        // Its work is done here; of the others, when they are first asked for their answer.
+        watch.put_off();
+    }
+    Ok(InWork { reply, watch })
 }
 
 impl Call {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_node::Node;
+use ottla_node::metrics::{ApiMetrics, ListenerMetrics};
 
+use crate::dispatch;
 use crate::fetch_session::FetchSessions;
 
 /// The Kafka front door of one node.
@@ -15,6 +17,9 @@ pub struct Front {
     /// Name of the listener: clients are told the brokers' addresses on it.
     pub(crate) listener: String,
     pub(crate) sessions: FetchSessions,
+    /// What is counted of each API, in the order of the table of what is served.
+    pub(crate) apis: Vec<Arc<ApiMetrics>>,
+    pub(crate) connections: Arc<ListenerMetrics>,
 }
 
 /// Bounds on what clients may hold of this process.
@@ -36,6 +41,7 @@ impl Front {
     /// A front door to `node` behind the listener of this name.
     pub fn new(node: Arc<Node>, listener: String, limits: Limits) -> Arc<Self> {
         let sessions = FetchSessions::new(limits.max_fetch_sessions);
-        Arc::new(Self { node, limits, listener, sessions })
+        let (apis, connections) = (dispatch::metrics(node.metrics()), node.metrics().listener(&listener));
+        Arc::new(Self { node, limits, listener, sessions, apis, connections })
     }
 }

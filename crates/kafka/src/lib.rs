@@ -8,6 +8,7 @@
 //! | `frame`, `outbox` | the bytes that come in, the bytes and file ranges that go out |
 //! | `dispatch` | the table of what is served, from which ApiVersions answers |
 //! | `reply` | a request's place in the order of answers |
+//! | `timing` | where a request's time goes |
 //! | `fetch_session` | incremental fetch sessions (KIP-227) |
 //! | `apis` | one file an API or family of APIs |
 //! | `errors` | the one map to Kafka's error codes |
@@ -28,6 +29,7 @@ pub mod front;
 pub mod listener;
 mod outbox;
 mod reply;
+mod timing;
 
 pub use front::{Front, Limits};
 pub use listener::{DRAIN_TIMEOUT, Listener, SocketBuffers};

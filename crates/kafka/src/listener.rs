@@ -106,6 +106,7 @@ impl Listener {
                         tracing::debug!(%address, %error, "a connection went before it was served");
                         continue;
                     }
+                    front.connections.accepted();
                     let id = ConnectionId(NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed));
                     let connection = Connection::new(Arc::clone(&front), stream, address, id);
                     let stopping = stopping.clone();
@@ -115,6 +116,7 @@ impl Listener {
                     });
                 }
                 Err(error) => {
+                    front.connections.rejected("accept");
                     tracing::warn!(%error, "cannot accept a connection; is the descriptor limit (ulimit -n) reached?");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }

@@ -97,7 +97,7 @@ fn value(part: &Struct, field: &Field) -> String {
     let name = format!("self.{}", field_name(field));
     let Some(nullable) = field.nullable else {
         return match &field.kind {
-            Type::Int16 if is_error_code(field) => format!("w.i16({name}.0)"),
+            Type::Int16 if is_error_code(field) => format!("w.error_code({name})"),
             Type::Array(element) => format!("w.array({flex}, &{name}, {})?", element_writer(element, flex)),
             Type::String => format!("w.string({flex}, &{name})?"),
             Type::Bytes => format!("w.bytes({flex}, &{name})?"),

@@ -1,6 +1,6 @@
 //! Every family there is. What is exported stands here, and the documentation is written from here.
 
-use crate::metrics::{Family, cluster, directory, partition, process, traffic};
+use crate::metrics::{Family, cluster, connection, directory, partition, process, request, traffic};
 
 /// Families that belong together, under the title they have in the documentation.
 #[derive(Debug)]
@@ -20,6 +20,12 @@ pub static SECTIONS: &[Section] = &[
         about: "What goes in and out. They count from the start of the process, as long as the topic exists.",
         families: traffic::FAMILIES,
     },
+    Section {
+        title: "Requests",
+        about: "By protocol (kafka, grpc) and API. An API appears with its first request. There is no label for clients: their number has no bound.",
+        families: request::FAMILIES,
+    },
+    Section { title: "Connections", about: "By listener.", families: connection::FAMILIES },
     Section {
         title: "Partitions",
         about: "Computed when somebody looks, so that an idle partition costs nothing in between.",

@@ -1,7 +1,10 @@
 //! What the data path touches: numbers that any thread may raise at any time.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -127,5 +130,21 @@ impl Histogram {
             Some(*sum)
         });
         self.scale.bounds.iter().map(|bound| *bound as f64 / self.scale.per_unit).zip(counts)
+    }
+}
+
+/// Counters by a name that is known only when something is counted. Behind a lock: for what is rare, such as errors.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Tally {
+    /// Adds `n` to the counter of this name.
+    pub fn add(&self, name: &'static str, n: u64) {
+        *self.0.lock().entry(name).or_default() += n;
+    }
+
+    /// All counters.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().clone()
     }
 }

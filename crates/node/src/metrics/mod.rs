@@ -14,6 +14,7 @@
 
 pub mod catalogue;
 mod cluster;
+mod connection;
 pub(crate) mod directory;
 pub mod family;
 pub mod instrument;
@@ -21,16 +22,21 @@ pub(crate) mod node;
 pub mod page;
 mod partition;
 pub mod process;
+mod request;
 pub(crate) mod traffic;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use connection::ListenerMetrics;
 pub use family::{Family, Kind};
 pub use instrument::{Counter, Histogram};
 pub use page::Page;
+pub use request::{ApiMetrics, Phases};
 
 /// Media type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -44,10 +50,31 @@ pub trait Collector: Send + Sync {
 /// The metrics of one broker.
 #[derive(Default)]
 pub struct Metrics {
+    apis: Mutex<BTreeMap<(&'static str, &'static str), Arc<ApiMetrics>>>,
+    listeners: Mutex<BTreeMap<String, Arc<ListenerMetrics>>>,
     collectors: Mutex<Vec<Arc<dyn Collector>>>,
 }
 
 impl Metrics {
+    /// What is counted of one API of one protocol. Find it once, not at every request.
+    pub fn api(
+        &self,
+        protocol: &'static str,
+        api: &'static str,
+        versions: &RangeInclusive<i16>,
+    ) -> Arc<ApiMetrics> {
+        let mut apis = self.apis.lock();
+        let known = apis.entry((protocol, api));
+        Arc::clone(known.or_insert_with(|| Arc::new(ApiMetrics::new(protocol, api, versions))))
+    }
+
+    /// What is counted of one listener. Find it once, not at every connection.
+    pub fn listener(&self, name: &str) -> Arc<ListenerMetrics> {
+        let mut listeners = self.listeners.lock();
+        let known = listeners.entry(name.to_owned());
+        Arc::clone(known.or_insert_with(|| Arc::new(ListenerMetrics::new(name.to_owned()))))
+    }
+
     /// Has a collector asked at every scrape.
     pub fn register(&self, collector: Arc<dyn Collector>) {
         self.collectors.lock().push(collector);
@@ -58,6 +85,12 @@ impl Metrics {
     pub fn encode(&self) -> String {
         let mut page = Page::default();
         process::collect(&mut page);
+        for api in self.apis.lock().values() {
+            api.collect(&mut page);
+        }
+        for listener in self.listeners.lock().values() {
+            listener.collect(&mut page);
+        }
         let collectors = self.collectors.lock().clone();
         for collector in collectors {
             collector.collect(&mut page);

@@ -286,6 +286,26 @@ mod scalars {
     }
 }
 
+mod errors {
+    use super::*;
+    use crate::messages::delete_topics_response::DeletableTopicResult;
+
+    #[test]
+    fn are_counted_as_they_are_written() {
+        let codes = [ErrorCode::NONE, ErrorCode::INVALID_REQUEST, ErrorCode::TOPIC_DELETION_DISABLED];
+        let responses = codes.into_iter().chain([ErrorCode::INVALID_REQUEST]).map(|error_code| {
+            DeletableTopicResult { name: Some("t".to_owned()), error_code, ..Default::default() }
+        });
+        let response = DeleteTopicsResponse { responses: responses.collect(), ..Default::default() };
+        let mut writer = Writer::new();
+        response.encode(&mut writer, 5).unwrap();
+        let counted = [(ErrorCode::INVALID_REQUEST, 2), (ErrorCode::TOPIC_DELETION_DISABLED, 1)];
+        assert_eq!(writer.errors(), counted);
+        writer.clear();
+        assert_eq!(writer.errors(), []);
+    }
+}
+
 mod bounds {
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Writes messages into one buffer, with places kept free for what is sent from elsewhere.
 
-use super::{Error, Records, Uuid};
+use super::{Error, ErrorCode, Records, Uuid};
 
 /// A place in a [`Writer`]'s bytes where `len` bytes belong that are not there: a range of a file, sent by `sendfile`
 /// between two writes of the buffer.
@@ -27,6 +27,7 @@ pub struct Frame {
 pub struct Writer {
     buf: Vec<u8>,
     holes: Vec<Hole>,
+    errors: Vec<(ErrorCode, u32)>,
 }
 
 impl Writer {
@@ -37,7 +38,7 @@ impl Writer {
 
     /// A writer that appends to `buf`, such as one used before.
     pub fn with_buffer(buf: Vec<u8>) -> Self {
-        Self { buf, holes: Vec::new() }
+        Self { buf, ..Self::default() }
     }
 
     /// The bytes written, without what belongs into the holes.
@@ -55,6 +56,11 @@ impl Writer {
         self.buf.len() as u64 + self.holes.iter().map(|hole| u64::from(hole.len)).sum::<u64>()
     }
 
+    /// The error codes written, each with how often, those of abandoned frames among them. Messages that succeed have none, and cost nothing here.
+    pub fn errors(&self) -> &[(ErrorCode, u32)] {
+        &self.errors
+    }
+
     /// The bytes written and the places left free.
     pub fn into_parts(self) -> (Vec<u8>, Vec<Hole>) {
         (self.buf, self.holes)
@@ -64,6 +70,7 @@ impl Writer {
     pub fn clear(&mut self) {
         self.buf.clear();
         self.holes.clear();
+        self.errors.clear();
     }
 
     /// Leaves room for a frame's length.
@@ -110,6 +117,16 @@ impl Writer {
 
     pub(crate) fn i16(&mut self, value: i16) {
         self.buf.extend_from_slice(&value.to_be_bytes());
+    }
+
+    pub(crate) fn error_code(&mut self, value: ErrorCode) {
+        self.i16(value.0);
+        if value.is_error() {
+            match self.errors.iter_mut().find(|(code, _)| *code == value) {
+                Some((_, count)) => *count += 1,
+                None => self.errors.push((value, 1)),
+            }
+        }
     }
 
     pub(crate) fn i32(&mut self, value: i32) {
