@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::explore::{Coverage, Depth, Failure, Story, explore};
+use crate::failed_sync;
 use crate::follower::FOLLOWERS;
 use crate::scenario::PROFILES;
 
@@ -31,6 +32,9 @@ pub fn all_stories(seeds: std::ops::Range<u64>, depth: Depth) -> Vec<Job> {
     let mut jobs = Vec::new();
     for seed in seeds {
         jobs.extend(PROFILES.iter().map(|story| Job::new(*story, seed, depth)));
+        // Up to the failure they are the scenarios above, so fewer crashes are enough.
+        let around_the_failure = Depth { cuts: depth.cuts.min(1), third: 0, ..depth };
+        jobs.extend(failed_sync::stories().map(|story| Job::new(story, seed, around_the_failure)));
         jobs.extend(FOLLOWERS.iter().map(|story| Job::new(*story, seed, depth)));
     }
     jobs

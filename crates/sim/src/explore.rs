@@ -232,7 +232,14 @@ impl<S: Story> Explorer<'_, S> {
     ) -> Result<(), Violation> {
         let mut rng = Rng::new(seed);
         let (image, hash) = match crash {
-            Crash::Death => written(moment.point.image.process_death()),
+            Crash::Death => {
+                let mut image = moment.point.image.process_death();
+                // Of no effect but after a failed sync.
+                if rng.chance(1, 2) {
+                    image.evict((1, 3), &mut rng);
+                }
+                written(image)
+            }
             Crash::DeathInMidWrite => written(moment.point.in_mid_write(&mut rng)),
             Crash::PowerCut(survival) => {
                 // A write that the power interrupts may have come as far as the device in any part too.

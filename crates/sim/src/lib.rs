@@ -7,6 +7,7 @@
 //! | [`campaign`] | many explorations on many threads |
 //! | [`follower`] | the stories of a follower's log: it copies, cuts what a new leader does not have, starts over |
 //! | [`scenario`] | the stories of one partition: clients, time and housekeeping, drawn from a seed |
+//! | [`failed_sync`] | the same with a sync that fails once |
 //! | [`broker`] | one broker process around [`ottla_replication::Partition`]: it executes effects when it is told to |
 //! | [`client`] | producers as Kafka's clients are |
 //! | [`opening`] | opening a log after whatever happened |
@@ -21,6 +22,7 @@ pub mod client;
 pub mod cluster;
 pub mod disk;
 pub mod explore;
+pub mod failed_sync;
 pub mod follower;
 pub mod invariants;
 pub mod observed;

@@ -221,7 +221,7 @@ impl Profile {
     }
 
     /// Draws an action.
-    fn draw(&self, rng: &mut Rng) -> Action {
+    pub(crate) fn draw(&self, rng: &mut Rng) -> Action {
         let total = self.weights.iter().map(|(_, weight)| weight).sum();
         let mut at = rng.below(total);
         for (action, weight) in self.weights {

@@ -5,7 +5,10 @@
 //!
 //! - Written bytes are visible to readers at once, and durable only after [`File::sync`] or [`Disk::sync_files`] returned.
 //! - A created, renamed or removed *name* is durable only after [`Disk::sync_dir`] of its directory returned.
-//! - After a failed sync nothing is known about the bytes since the last successful one. It is never retried.
+//! - After a failed sync nothing is known about the bytes since the last successful one: readers may see them, now or
+//!   until any moment later, and no further sync writes them, because the page cache calls them clean. So it is never
+//!   retried; only bytes that are written again can become durable. This outlives the process, but not a power cut.
+//! - Names and sizes are not lost like that: a file system that cannot write its metadata stops.
 //! - A power cut may leave any part of an unsynced write, in any order, and zeros where the size grew without the data.
 
 use std::fmt::Debug;

@@ -5,7 +5,9 @@
 //!
 //! - one file: `fdatasync` on the caller's thread;
 //! - three or more, while the file system is calm: one `syncfs`. It waits for everybody's dirty data, so above
-//!   [`CALM_DIRTY_BYTES`] of it a neighbour's burst would become our latency;
+//!   [`CALM_DIRTY_BYTES`] of it a neighbour's burst would become our latency. It tells of a failed write-back since
+//!   Linux 5.8 only, and only once, whichever file it was: on an older kernel it is not used, and never again after it
+//!   has failed, because the next one would say that all is well for a file whose bytes are lost;
 //! - otherwise `fdatasync` in a small pool, so that the device sees several at once.
 
 use std::fs;
@@ -14,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
@@ -34,6 +37,8 @@ pub struct FsDisk {
     /// Opened before the first write and kept: `syncfs` reports write-back errors per descriptor.
     root_handle: OwnedFd,
     meminfo: Option<fs::File>,
+    /// `syncfs` can be believed.
+    syncfs_tells: AtomicBool,
     pool: SyncPool,
     /// The lock goes with the descriptor, so that no crash leaves it behind.
     _lock: fs::File,
@@ -94,6 +99,9 @@ impl FsDisk {
             root,
             root_handle,
             meminfo: fs::File::open("/proc/meminfo").ok(),
+            syncfs_tells: AtomicBool::new(
+                fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| syncfs_tells(&release)),
+            ),
             pool: SyncPool::default(),
             _lock: lock,
         })
@@ -178,8 +186,15 @@ impl Disk for FsDisk {
         match files {
             [] => Vec::new(),
             [file] => vec![file.sync()],
-            _ if files.len() >= SYNCFS_FROM_FILES && self.is_calm() => {
+            _ if files.len() >= SYNCFS_FROM_FILES
+                && self.syncfs_tells.load(Ordering::Acquire)
+                && self.is_calm() =>
+            {
                 let result = rustix::fs::syncfs(&self.root_handle);
+                if result.is_err() {
+                    // Whose bytes were lost is not said. Each file's own `fdatasync` still knows.
+                    self.syncfs_tells.store(false, Ordering::Release);
+                }
                 files.iter().map(|_| result.map_err(io::Error::from)).collect()
             }
             _ => self.pool.sync(files),
@@ -262,6 +277,13 @@ impl File for FsFile {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
     }
+}
+
+/// True if this kernel's `syncfs` returns the errors of write-back (since Linux 5.8).
+fn syncfs_tells(release: &str) -> bool {
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (5, 8)
 }
 
 /// Linux' limit of slices in one vectored write.

@@ -2,8 +2,9 @@
 //!
 //! Below the recovery point everything had been flushed; bytes that are missing or wrong there are damage, and the log
 //! is not opened. From the recovery point on, every batch is checked. The first that is not whole and intact ends the
-//! log: a power cut leaves any part of what was not synced. What survives is synced before it counts as flushed: after
-//! a mere kill it is in the page cache only.
+//! log: a power cut leaves any part of what was not synced. What survives is written once more and synced before it
+//! counts as flushed: after a mere kill it is in the page cache only, and after a failed sync the page cache may call it
+//! clean, so that a sync alone would do nothing.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,7 +30,7 @@ use crate::log::{Active, Log};
 use crate::log_directory::{LogDirectory, read_topic_id};
 use crate::producer_rebuild::{RebuildBounds, rebuild_producers, walk};
 use crate::reservation::Reservation;
-use crate::scan::{BatchScan, Check, Scanned, written_end};
+use crate::scan::{BatchScan, Check, Scanned, rewrite, written_end};
 use crate::segment::{Indexer, Segment};
 use crate::whole_file;
 
@@ -419,8 +420,18 @@ impl Loader<'_> {
         };
         let mut scan = BatchScan::new(&**file, resume.as_ref().map_or(0, |(position, _)| *position), len);
         let mut has_entry = resume.is_some();
+        let mut rewritten = None;
         let (size, stopped) = loop {
             let at = scan.position();
+            if next >= flushed && rewritten.is_none() {
+                // What is read from here on may be in the page cache alone, and called clean there (a sync that failed
+                // before this start): written again, it is dirty, and the sync at the end of recovery means it.
+                let written = written_end(&**file, at, len).at(&path)?;
+                rewrite(&**file, at, written).at(&path)?;
+                rewritten = Some(written);
+                // Nothing that was read before counts: what has been written is what is checked.
+                scan = BatchScan::new(&**file, at, len);
+            }
             // Also below the recovery point: it is little, and a wrong offset in the last batch would move the log end.
             let (position, header) = match scan.next(Check::Crc).at(&path)? {
                 Scanned::Batch { position, header } => (position, header),
@@ -457,8 +468,14 @@ impl Loader<'_> {
             };
             return Err(self.corrupt(base, size, next, reason));
         }
+        let written = match rewritten {
+            Some(written) => written,
+            None => written_end(&**file, size, len).at(&path)?,
+        };
+        // A batch may end in zeros.
+        rewrite(&**file, written, size).at(&path)?;
         if size < len {
-            self.report.truncated_bytes += written_end(&**file, size, len).at(&path)? - size;
+            self.report.truncated_bytes += written.saturating_sub(size);
             file.set_len(size).at(&path)?;
         }
         if next_base.is_some() {

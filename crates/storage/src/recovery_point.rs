@@ -2,6 +2,7 @@
 //! first: indexes, the epoch file, a producer snapshot, and the names of them all.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -158,10 +159,12 @@ impl Log {
     }
 
     /// Stops cleanly: everything is flushed, nothing stays reserved, and the recovery point is the log end, so that the
-    /// next start has nothing to scan. The caller stores the checkpoints and marks the directory clean.
+    /// next start has nothing to scan. The caller stores the checkpoints and marks the directory clean, if every log
+    /// could be closed: one that is poisoned cannot.
     pub fn close(mut self) -> Result<Offset, StorageError> {
         if self.poisoned {
-            return Ok(self.recovery_point);
+            let source = io::Error::other("the log is offline since a write or flush failed");
+            return Err(source).at(&*self.dir);
         }
         let segment = Arc::clone(&self.active.segment);
         let path = segment.files.path(FileKind::Log);

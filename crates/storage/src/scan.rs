@@ -3,7 +3,7 @@
 //! Nothing that stands in the file is believed: a claimed length is compared with the file before anything is read,
 //! and a batch larger than the window is checksummed piece by piece, so that damage never costs memory.
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use ottla_record::error::BatchError;
 use ottla_record::header::{BatchHeader, HEADER_LEN, LENGTH_PREFIX};
@@ -121,6 +121,23 @@ pub(crate) fn written_end(file: &dyn File, position: u64, end: u64) -> io::Resul
         }
         at += bytes.len() as u64;
     }
+}
+
+/// Writes the bytes from `from` to `to` once more, as they are read: they are to be synced whatever the page cache
+/// thinks of them.
+pub(crate) fn rewrite(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    let mut at = from;
+    while at < to {
+        let left = usize::try_from(to - at).unwrap_or(usize::MAX);
+        buffer.resize(SCAN_WINDOW_BYTES.min(left), 0);
+        let read = file.read_full_at(&mut buffer, at)?;
+        let bytes = buffer.get(..read).filter(|bytes| !bytes.is_empty());
+        let Some(bytes) = bytes else { break };
+        file.write_at(&[IoSlice::new(bytes)], at)?;
+        at += read as u64;
+    }
+    Ok(())
 }
 
 /// A part of a file in memory, which moves forward.

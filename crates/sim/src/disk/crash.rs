@@ -7,6 +7,9 @@ use super::content::Content;
 use super::image::{FileOp, Image, Node};
 use crate::rng::Rng;
 
+/// Bytes of a page of the page cache.
+const PAGE: u64 = 4096;
+
 /// Which part of the unsynced operations a power cut keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Survival {
@@ -111,14 +114,22 @@ impl Image {
         kept
     }
 
-    /// Drops the page cache of files that have nothing left to write: after a failed sync it holds bytes that are not
-    /// on the device, and any moment may show it.
-    pub fn evict(&mut self) {
+    /// Drops pages that have nothing left to write, each with a chance of `parts` in `of`: after a failed sync the page
+    /// cache holds bytes that are not on the device, and any moment may show it.
+    pub fn evict(&mut self, (parts, of): (u64, u64), rng: &mut Rng) {
         for node in self.nodes.values_mut() {
-            if let Node::File(file) = Arc::make_mut(node)
-                && file.pending.is_empty()
-            {
-                file.written = file.synced.clone();
+            let Node::File(file) = Arc::make_mut(node) else { continue };
+            let mut page = vec![0; usize::try_from(PAGE).unwrap_or(0)];
+            for at in (0..file.written.len()).step_by(page.len().max(1)) {
+                let dirty = file.pending.iter().any(|(_, op)| op.touches(at, PAGE));
+                if dirty || !rng.chance(parts, of) {
+                    continue;
+                }
+                let len = file.written.read(&mut page, at);
+                let page = page.split_at_mut(len).0;
+                page.fill(0);
+                file.synced.read(page, at);
+                file.written.write(page, at);
             }
         }
     }
@@ -160,7 +171,7 @@ pub(crate) fn tear(op: &FileOp, content: &mut Content, rng: &mut Rng) {
             return content.write(kept, *position);
         }
         1 => 512,
-        _ => 4096,
+        _ => PAGE,
     };
     let mut at = *position;
     let mut rest: &[u8] = bytes;

@@ -81,6 +81,16 @@ impl FileOp {
             Self::SetLen(len) => content.set_len(*len),
         }
     }
+
+    /// True if it writes to any of the `len` bytes at `position`.
+    pub(crate) fn touches(&self, position: u64, len: u64) -> bool {
+        match self {
+            Self::Write { position: from, bytes } => {
+                *from < position + len && position < *from + bytes.len() as u64
+            }
+            Self::SetLen(_) => false,
+        }
+    }
 }
 
 impl NameOp {

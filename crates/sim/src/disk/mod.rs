@@ -69,7 +69,8 @@ impl SimDisk {
 
     /// The kernel drops from the page cache whatever it holds to be clean.
     pub fn evict(&self) {
-        self.state.lock().image.evict();
+        // All of it: nothing is drawn that would matter.
+        self.state.lock().image.evict((1, 1), &mut crate::rng::Rng::new(0));
     }
 
     /// Bounds the bytes that fit.

@@ -173,22 +173,22 @@ impl State {
         Ok(())
     }
 
-    /// Loses what a failed sync should have made durable, but for the part the device happened to have taken.
+    /// Loses what a failed sync should have written, but for the part the device happened to have taken. Readers go on
+    /// seeing it, and the next sync does not write it. Sizes and names are the file system's: they stay to be synced.
     fn fail_sync(&mut self, inode: Inode) {
         let mut rng = self.rng.fork(inode.0);
-        if let Some(file) = self.image.file_mut(inode) {
-            for (_, op) in std::mem::take(&mut file.pending) {
-                if rng.chance(1, 2) {
-                    crash::tear(&op, &mut file.synced, &mut rng);
-                }
-            }
-        } else if let Some(dir) = self.image.dir_mut(inode) {
-            for (_, op) in std::mem::take(&mut dir.pending) {
-                if rng.chance(1, 2) {
-                    op.apply(&mut dir.synced);
-                }
+        let seq = self.next_seq();
+        let Some(file) = self.image.file_mut(inode) else { return };
+        let mut kept = Vec::new();
+        for (seq, op) in std::mem::take(&mut file.pending) {
+            match op {
+                FileOp::Write { .. } if rng.chance(1, 2) => crash::tear(&op, &mut file.synced, &mut rng),
+                FileOp::Write { .. } => {}
+                FileOp::SetLen(_) => kept.push((seq, op)),
             }
         }
+        kept.push((seq, FileOp::SetLen(file.written.len())));
+        file.pending = kept;
     }
 
     pub(super) fn sync_or_fail(&mut self, inode: Inode, operation: Operation) -> io::Result<()> {

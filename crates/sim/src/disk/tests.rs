@@ -141,12 +141,38 @@ fn a_failed_sync_loses_the_bytes_and_the_next_one_hides_it() {
     log.sync().unwrap();
     // Readers still see it, the device never had all of it.
     let seen = disk.image();
-    let mut cut = seen.power_cut(Survival::Everything, &mut Rng::new(0));
+    let cut = seen.power_cut(Survival::Everything, &mut Rng::new(0));
     assert_ne!(cut.durable_hash(), seen.written_hash());
     let mut evicted = seen.process_death();
-    evicted.evict();
-    cut.evict();
+    evicted.evict((1, 1), &mut Rng::new(0));
     assert_eq!(evicted.written_hash(), cut.written_hash());
+    // Page by page, and nothing that is still to be written.
+    write(&log, &[b'y'; 10], 0).unwrap();
+    let mut evicted = disk.image();
+    evicted.evict((1, 1), &mut Rng::new(0));
+    assert!(show(&evicted).starts_with("log \"yyyyyyyyyyxx\""), "{}", show(&evicted));
+    assert_ne!(evicted.written_hash(), disk.image().written_hash());
+    // Written again, it is durable.
+    write(&log, &[b'x'; 9000], 0).unwrap();
+    log.sync().unwrap();
+    let cut = disk.image().power_cut(Survival::Nothing, &mut Rng::new(0));
+    assert_eq!(cut.durable_hash(), disk.image().written_hash());
+}
+
+#[test]
+fn a_failed_sync_leaves_names_and_sizes_to_the_next_one() {
+    let disk = SimDisk::new(Image::empty(), 3);
+    disk.plan(Planned { kind: OpKind::Sync, at: 0, fault: Fault::Io });
+    disk.plan(Planned { kind: OpKind::Sync, at: 1, fault: Fault::Io });
+    let log = disk.open(Path::new("log"), OpenMode::CreateNew).unwrap();
+    write(&log, &[b'x'; 9000], 0).unwrap();
+    log.sync().unwrap_err();
+    disk.sync_dir(Path::new("")).unwrap_err();
+    assert_eq!(show(&disk.image().power_cut(Survival::Nothing, &mut Rng::new(0))), "");
+    log.sync().unwrap();
+    disk.sync_dir(Path::new("")).unwrap();
+    let cut = show(&disk.image().power_cut(Survival::Nothing, &mut Rng::new(0)));
+    assert!(cut.starts_with("log ") && cut.ends_with(" 9000\n"), "{cut}");
 }
 
 #[test]

@@ -79,3 +79,19 @@ fn names_come_sorted_and_with_their_kind() {
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     assert!(disk.space().unwrap().free <= disk.space().unwrap().total);
 }
+
+#[test]
+fn syncfs_is_believed_from_linux_5_8_on() {
+    for (release, believed) in [
+        ("6.18.44-fc-v669\n", true),
+        ("5.8.0", true),
+        ("5.10", true),
+        ("5.7.19-arch1", false),
+        ("4.19.0", false),
+    ] {
+        assert_eq!(syncfs_tells(release), believed, "{release}");
+    }
+    for (release, believed) in [("", false), ("unknown", false)] {
+        assert_eq!(syncfs_tells(release), believed, "{release}");
+    }
+}

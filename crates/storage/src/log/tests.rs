@@ -354,6 +354,7 @@ fn a_failed_write_or_a_failed_cut_takes_the_log_offline() {
         assert!(log.begin_flush().is_none());
         assert_eq!((log.flushed_end(), log.log_end()), (Offset::new(1), Offset::new(1)));
         assert_eq!(contents(&log), [(0, "a".to_owned())], "what was there stays readable");
+        assert!(log.close().is_err(), "a stop is clean only if everything is on disk");
     }
 }
 
