@@ -38,6 +38,8 @@ pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 /// | `Assign` to us, same epoch | the in-sync set changes, the high watermark may rise | — | — |
 /// | `Assign` to another | **not leading**: waiters get `NotLeader` | epoch noted | — |
 /// | `Configure` | new limits from now on | same | same |
+/// | `Configure` from `os` to `fsync` | what is unflushed is flushed at once; the high watermark stays, and whoever still waits or comes now waits for the flush | same, nobody waits | — |
+/// | `Configure` from `fsync` to `os` | the high watermark may rise to the log end; waiters are answered | — | — |
 /// | `Tick` | expired waiters get `TimedOut`; segment rolled by age; `os` flushed behind; recovery point raised | same | — |
 /// | `Retain` | segments past retention, all below the high watermark, are dropped | — (follows the leader's log start) | — |
 /// | `DirectoryFailed` | **offline**: waiters get `Offline` | **offline** | — |
@@ -46,8 +48,9 @@ pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 /// |---|---|---|
 /// | `Acks::None` | appended | appended |
 /// | `Acks::Leader` | the flushed end has passed its records | appended |
-/// | `Acks::All` | the high watermark has passed its records | the same |
+/// | `Acks::All` | the high watermark and the flushed end have passed its records | the high watermark has |
 ///
+/// With `fsync` the high watermark is at or below the flushed end, but for what the topic acknowledged while it was `os`.
 /// A duplicate is answered by the same rule, with the offsets of the first time: the first write may not be durable yet.
 #[derive(Debug)]
 pub struct Partition<W> {
@@ -403,7 +406,10 @@ impl<W> Partition<W> {
             while let Some(written) = self.waiting_for_flush.pop_passed(own_end) {
                 self.acknowledge(written, effects);
             }
-            while let Some(written) = self.waiting_for_replicas.pop_passed(self.high_watermark) {
+            // Usually the high watermark; it may be ahead of the disk where the topic was `os` before. What it passed then
+            // is promised again to whoever sends it again now, and this time the promise is the disk.
+            let promised = self.high_watermark.min(own_end);
+            while let Some(written) = self.waiting_for_replicas.pop_passed(promised) {
                 self.acknowledge(written, effects);
             }
         }

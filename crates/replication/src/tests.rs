@@ -446,3 +446,46 @@ fn a_topic_changed_to_fsync_acknowledges_nothing_that_is_not_flushed() {
         "#]],
     );
 }
+
+#[test]
+fn a_duplicate_of_what_was_acknowledged_from_the_page_cache_waits_for_the_disk_under_fsync() {
+    let mut p = Scenario::leading(Durability::Os);
+    check(
+        &p.event(produce("first", Acks::All, batch(Some(0)))),
+        &expect![[r#"
+            first: written at 0
+            readers see 0 ≤ hw 1, flushed 0, end 1; leads 0 from 0
+        "#]],
+    );
+    check(
+        &p.event(Event::Configure(config(Durability::Fsync))),
+        &expect![[r#"
+            flush to 1
+        "#]],
+    );
+    check(&p.event(produce("all", Acks::All, batch(Some(0)))), &expect![[""]]);
+    check(&p.event(produce("leader", Acks::Leader, batch(Some(0)))), &expect![[""]]);
+    check(
+        &p.flushed(1),
+        &expect![[r#"
+            leader: written at 0
+            all: written at 0
+            readers see 0 ≤ hw 1, flushed 1, end 1; leads 0 from 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_topic_changed_to_os_answers_who_waited_for_the_disk() {
+    let mut p = Scenario::leading(Durability::Fsync);
+    p.produce("all", Acks::All);
+    p.produce("leader", Acks::Leader);
+    check(
+        &p.event(Event::Configure(config(Durability::Os))),
+        &expect![[r#"
+            leader: written at 1
+            all: written at 0
+            readers see 0 ≤ hw 2, flushed 0, end 2; leads 0 from 0
+        "#]],
+    );
+}
