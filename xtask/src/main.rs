@@ -32,7 +32,7 @@ enum Command {
     Interop(interop::Options),
     /// Runs every fuzz target from its corpus (needs a nightly compiler).
     Fuzz(fuzz::Options),
-    /// Crashes the log and the partition at every operation, from seeds; with --mutants, breaks them first.
+    /// Runs partitions through random faults and crashes them at every operation, from seeds; with --mutants, breaks them first.
     Sim(sim::Options),
     /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
     Schema,

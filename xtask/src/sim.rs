@@ -1,8 +1,10 @@
-//! `cargo xtask sim`: crash enumeration from seeds, and the mutants that must be caught.
+//! `cargo xtask sim`: random fault runs and crash enumeration from seeds, and the mutants that must be caught.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use ottla_sim::campaign::{self, DEPTH, all_stories};
@@ -10,32 +12,69 @@ use ottla_sim::campaign::{self, DEPTH, all_stories};
 /// What to simulate.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Replays one seed.
+    /// Replays one random fault run; with --story, the crashes of that story with this seed.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
-    /// How many seeds, from 0.
-    #[arg(long, default_value_t = 4)]
-    seeds: u64,
-    /// One story only.
+    /// How many random fault runs, from seed --from.
     #[arg(long)]
+    seeds: Option<u64>,
+    /// The first seed of --seeds.
+    #[arg(long, default_value_t = 0, requires = "seeds")]
+    from: u64,
+    /// Crashes one story at every moment; 'all' for all of them.
+    #[arg(long, conflicts_with = "seeds")]
     story: Option<String>,
     /// Breaks the production code in known ways and demands that each break is caught.
     #[arg(long, conflicts_with_all = ["seed", "seeds", "story"])]
     mutants: bool,
+    /// The mutants whose name contains this.
+    #[arg(long, requires = "mutants")]
+    only: Option<String>,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    if options.mutants {
-        return mutants();
+    match options {
+        Options { mutants: true, only, .. } => mutants(only.as_deref().unwrap_or_default()),
+        Options { story: Some(story), seed, .. } => stories(story, seed.map_or(0..4, |seed| seed..seed + 1)),
+        Options { seed: Some(seed), .. } => storms(*seed..seed + 1),
+        Options { seeds: Some(seeds), from, .. } => storms(*from..from + seeds),
+        _ => {
+            stories("all", 0..1)?;
+            storms(0..200)
+        }
     }
-    let seeds = options.seed.map_or(0..options.seeds, |seed| seed..seed + 1);
+}
+
+/// Random fault runs.
+fn storms(seeds: Range<u64>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let tally = campaign::storms(seeds.clone())?;
+    println!(
+        "{} seeds, no promise broken: {} steps and {} faults in {} lives ({} ended by a power cut), {} requests \
+         acknowledged, {} records consumed, {} markers, {} damaged logs refused; {} simulated in {} s",
+        seeds.end - seeds.start,
+        tally.steps,
+        tally.faults,
+        tally.lives,
+        tally.power_cuts,
+        tally.acknowledged,
+        tally.consumed,
+        tally.markers,
+        tally.refused,
+        format_args!("{:.1} h", tally.millis as f64 / 3_600_000.0),
+        started.elapsed().as_secs()
+    );
+    Ok(())
+}
+
+/// Crash enumeration.
+fn stories(story: &str, seeds: Range<u64>) -> anyhow::Result<()> {
     let mut jobs = all_stories(seeds, DEPTH);
-    if let Some(story) = &options.story {
-        jobs.retain(|job| job.story == *story);
+    if story != "all" {
+        jobs.retain(|job| job.story == story);
         ensure!(!jobs.is_empty(), "there is no story named {story}");
     }
-    let covered = campaign::run(&jobs)?;
-    for (story, coverage) in &covered {
+    for (story, coverage) in &campaign::run(&jobs)? {
         println!(
             "{story}: {} crash points, {} lives, no promise broken",
             coverage.points.len(),
@@ -45,14 +84,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Applies each patch of `crates/sim/mutants` to a copy of the sources and runs the crash tests there. The first line of
+/// Applies each patch of `crates/sim/mutants` to a copy of the sources and simulates there. The first line of
 /// a patch names the invariants of which one must be reported broken.
-pub(crate) fn mutants() -> anyhow::Result<()> {
+pub(crate) fn mutants(only: &str) -> anyhow::Result<()> {
     let root = it::project::root();
     let mut patches: Vec<PathBuf> = fs::read_dir(root.join("crates/sim/mutants"))?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
-    patches.retain(|path| path.extension().is_some_and(|kind| kind == "patch"));
+    patches.retain(|path| {
+        path.extension().is_some_and(|kind| kind == "patch") && path.to_string_lossy().contains(only)
+    });
     patches.sort();
     ensure!(!patches.is_empty(), "there are no mutants");
     let scratch = root.join("target/mutants");
@@ -70,7 +111,7 @@ pub(crate) fn mutants() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the crash tests said of a mutant, if they caught it by one of the promises its patch names.
+/// What the simulator said of a mutant, if they caught it by one of the promises its patch names.
 fn try_mutant(root: &Path, scratch: &Path, patch: &Path) -> anyhow::Result<Option<String>> {
     let copy = scratch.join("source");
     copy_sources(root, &copy)?;
@@ -87,7 +128,7 @@ fn try_mutant(root: &Path, scratch: &Path, patch: &Path) -> anyhow::Result<Optio
         .status()?;
     ensure!(applied.success(), "the patch does not apply any more: make it anew");
     let output = Command::new("cargo")
-        .args(["run", "--quiet", "--package", "ottla-sim", "--example", "stories"])
+        .args(["run", "--quiet", "--package", "ottla-sim", "--example", "judge"])
         .env("CARGO_TARGET_DIR", scratch.join("build"))
         .current_dir(&copy)
         .output()?;

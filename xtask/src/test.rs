@@ -23,6 +23,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
         oracle::live(std::process::id())?;
     }
     // A crash test that cannot fail proves nothing: known breaks must be caught.
-    sim::mutants()?;
+    sim::mutants("")?;
     process::run(cargo().args(["test", "--workspace"]))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
-use it::tools::{Tool, debian_root, folder, kcat, on_path, promtool, python};
+use it::tools::{Tool, debian_root, folder, kcat, on_path, python};
 
 use crate::{kafka_jars, process};
 
@@ -21,7 +21,6 @@ pub(crate) fn install() -> anyhow::Result<()> {
         let outcome = match tool {
             Tool::Kafka => kafka_jars::kafka_jars().map(drop),
             Tool::Kcat => install_kcat(),
-            Tool::Promtool => install_promtool(),
             Tool::Python => install_python(),
             Tool::Strace => on_path("strace").map(drop).context("strace is not installed"),
         };
@@ -41,36 +40,18 @@ fn install_kcat() -> anyhow::Result<()> {
     if Tool::Kcat.is_present() {
         return process::capture(kcat().arg("-V")).map(drop);
     }
-    let plan = with_package_lists(plan_packages)?;
-    download_and_unpack("kcat-archives", &plan)?;
-    process::capture(kcat().arg("-V")).map(drop)
-}
-
-/// The system's promtool, or the one in Debian's package of Prometheus, which needs nothing but the C library.
-fn install_promtool() -> anyhow::Result<()> {
-    if !Tool::Promtool.is_present() {
-        with_package_lists(|| download_and_unpack("prometheus-archives", &["prometheus".to_owned()]))?;
-    }
-    process::capture(promtool().arg("--version")).map(drop)
-}
-
-/// Tries once more with fresh package lists: a fresh container has none, and only root may fetch them.
-fn with_package_lists<T>(attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    attempt().or_else(|_| {
+    let plan = plan_packages().or_else(|_| {
+        // A fresh container has no package lists; only root may fetch them.
         process::run(Command::new("apt-get").args(["update", "-qq"]))?;
-        attempt()
-    })
-}
-
-/// Fetches Debian packages into a folder of their own and unpacks them.
-fn download_and_unpack(archives: &str, packages: &[String]) -> anyhow::Result<()> {
-    let archives = folder().join(archives);
+        plan_packages()
+    })?;
+    let archives = folder().join("debian-archives");
     std::fs::create_dir_all(&archives)?;
-    process::run(Command::new("apt-get").args(["download", "-qq"]).args(packages).current_dir(&archives))?;
+    process::run(Command::new("apt-get").args(["download", "-qq"]).args(&plan).current_dir(&archives))?;
     for entry in std::fs::read_dir(&archives)? {
         unpack(&entry?.path())?;
     }
-    Ok(())
+    process::capture(kcat().arg("-V")).map(drop)
 }
 
 fn unpack(archive: &Path) -> anyhow::Result<()> {

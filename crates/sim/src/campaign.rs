@@ -1,6 +1,6 @@
-//! Many explorations at once, on as many threads as there are processors. What is found does not depend on how many.
+//! Many explorations or runs at once, on as many threads as there are processors. What is found does not depend on how many.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -8,6 +8,7 @@ use crate::explore::{Coverage, Depth, Failure, Story, explore};
 use crate::failed_sync;
 use crate::follower::FOLLOWERS;
 use crate::scenario::PROFILES;
+use crate::storm::{self, world::Tally};
 
 /// A story and a seed.
 pub struct Job {
@@ -45,18 +46,51 @@ pub fn all_stories(seeds: std::ops::Range<u64>, depth: Depth) -> Vec<Job> {
 /// # Errors
 /// The failure of the first job in the list that failed.
 pub fn run(jobs: &[Job]) -> Result<Vec<(String, Coverage)>, Box<Failure>> {
+    let done = on_all_processors(jobs.len() as u64, |number| {
+        let job = usize::try_from(number).ok().and_then(|number| jobs.get(number));
+        job.map_or_else(|| Ok(Coverage::default()), |job| (job.run)())
+    })?;
+    let mut by_story: Vec<(String, Coverage)> = Vec::new();
+    for (job, coverage) in jobs.iter().zip(done) {
+        match by_story.iter_mut().find(|(story, _)| *story == job.story) {
+            Some((_, sum)) => sum.add(coverage),
+            None => by_story.push((job.story.clone(), coverage)),
+        }
+    }
+    Ok(by_story)
+}
+
+/// Runs random fault runs with these seeds and adds up what they did.
+///
+/// # Errors
+/// The failure of the first seed that failed.
+pub fn storms(seeds: std::ops::Range<u64>) -> Result<Tally, Box<storm::Failure>> {
+    let from = seeds.start;
+    let done = on_all_processors(seeds.end.saturating_sub(from), |number| storm::run(from + number))?;
+    let mut sum = Tally::default();
+    done.iter().for_each(|tally| sum.add(tally));
+    Ok(sum)
+}
+
+/// Does `count` things on as many threads as there are processors; results in the order of their numbers.
+fn on_all_processors<T: Send, E: Send>(
+    count: u64,
+    run: impl Fn(u64) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, Box<E>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<Coverage, Failure>)>> = Mutex::new(Vec::new());
+    let next = AtomicU64::new(0);
+    let done: Mutex<Vec<(u64, Result<T, E>)>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((number, job)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, jobs.get(n)?)))
-                {
-                    let result = (job.run)();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    let result = run(number);
                     if result.is_err() {
-                        next.store(jobs.len(), Ordering::Relaxed);
+                        next.store(count, Ordering::Relaxed);
                     }
                     done.lock().push((number, result));
                 }
@@ -65,14 +99,5 @@ pub fn run(jobs: &[Job]) -> Result<Vec<(String, Coverage)>, Box<Failure>> {
     });
     let mut done = done.into_inner();
     done.sort_by_key(|(number, _)| *number);
-    let mut by_story: Vec<(String, Coverage)> = Vec::new();
-    for (number, result) in done {
-        let coverage = result?;
-        let Some(job) = jobs.get(number) else { continue };
-        match by_story.iter_mut().find(|(story, _)| *story == job.story) {
-            Some((_, sum)) => sum.add(coverage),
-            None => by_story.push((job.story.clone(), coverage)),
-        }
-    }
-    Ok(by_story)
+    done.into_iter().map(|(_, result)| result.map_err(Box::new)).collect()
 }

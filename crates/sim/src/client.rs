@@ -145,6 +145,15 @@ impl SentBatch {
     }
 }
 
+/// Checks the marker that ends a transaction as the broker's own coordinators have theirs checked.
+///
+/// # Errors
+/// None in a sound build.
+pub fn validated_marker(bytes: Bytes, now: Timestamp) -> Result<ValidatedBatches, Violation> {
+    let rules = ProduceRules { origin: Origin::Coordinator, ..RULES };
+    validate(bytes, &rules, now).map_err(|error| broken(Invariant::NoPanic, error.to_string()))
+}
+
 /// What every simulated topic allows.
 const RULES: ProduceRules = ProduceRules {
     origin: Origin::Client,

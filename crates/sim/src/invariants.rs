@@ -29,6 +29,16 @@ pub enum Invariant {
     DenseOffsets,
     /// R6: what is served reads well, CRC included.
     Readable,
+    /// R5: what a consumer polls follows on what it had.
+    NothingSkipped,
+    /// T1, T2: who reads committed records sees all of them and no others.
+    OnlyCommitted,
+    /// T4: the last stable offset is that of the transactions, never goes back, and nobody reads past an end.
+    LastStable,
+    /// A look-up by time finds the first record at or after it.
+    Times,
+    /// S2: damage below the recovery point is told as such.
+    DamageIsTold,
     /// P3: along a log, leader epochs never fall.
     EpochsRise,
     /// P3: the epoch history says what the batches say.

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`disk`] | [`SimDisk`]: written and synced images, torn and lost writes, planned faults, crash points |
 //! | [`explore`] | crash enumeration: every moment of a story crashed both ways, and what follows crashed again |
-//! | [`campaign`] | many explorations on many threads |
+//! | [`campaign`] | many explorations and runs on many threads |
+//! | [`storm`] | random fault runs: several partitions, clients, every fault the disk has, all from one seed |
 //! | [`follower`] | the stories of a follower's log: it copies, cuts what a new leader does not have, starts over |
 //! | [`scenario`] | the stories of one partition: clients, time and housekeeping, drawn from a seed |
 //! | [`failed_sync`] | the same with a sync that fails once |
@@ -30,6 +31,7 @@ pub mod opening;
 pub mod oracle;
 pub mod rng;
 pub mod scenario;
+pub mod storm;
 
 pub use disk::{CrashPoint, Image, SimDisk, Survival};
 pub use rng::Rng;

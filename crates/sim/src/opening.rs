@@ -61,9 +61,7 @@ pub fn check_opened(disk: &SimDisk, log: &Log, oracle: &Oracle) -> Result<Observ
 /// # Errors
 /// The first promise that is broken.
 pub fn check_found(log: &Log, oracle: &Oracle) -> Result<Observed, Violation> {
-    let observed = Observed::read(log).map_err(|found| broken(Invariant::Readable, found))?;
-    invariants::check_log(oracle, &observed)?;
-    invariants::everything_found_is_flushed(&observed)?;
+    let observed = check_content(log, oracle)?;
     invariants::producer_state_is_true(log, &observed)?;
     invariants::epoch_history_is_true(log, &observed)?;
     invariants::every_offset_is_found(log, &observed)?;
@@ -94,4 +92,15 @@ pub fn recover_again(
         return Err(broken(Invariant::RecoveryIsIdempotent, found));
     }
     Ok(())
+}
+
+/// Only what consumers see of it.
+///
+/// # Errors
+/// The first promise that is broken.
+pub fn check_content(log: &Log, oracle: &Oracle) -> Result<Observed, Violation> {
+    let observed = Observed::read(log).map_err(|found| broken(Invariant::Readable, found))?;
+    invariants::check_log(oracle, &observed)?;
+    invariants::everything_found_is_flushed(&observed)?;
+    Ok(observed)
 }

@@ -272,9 +272,7 @@ impl Loader<'_> {
             snapshots,
             unsynced_snapshots: Vec::new(),
             bytes_since_snapshot: 0,
-            appended_bytes: 0,
-            flushed_bytes: 0,
-            checkpointed_bytes: 0,
+            bytes_since_checkpoint: 0,
             poisoned: false,
         };
         if log.epochs_dirty {
@@ -458,6 +456,11 @@ impl Loader<'_> {
             }
             next = header.last_offset().next();
         };
+        if next > flushed {
+            // The transactions that ended behind the recovery point have no entries that can be trusted; a snapshot taken
+            // later knows nothing of them.
+            self.transactions_from = self.transactions_from.or(Some(flushed.max(base)));
+        }
         let complete = stopped == Scanned::End || next_base == Some(next);
         let expected = next_base.map_or(flushed, |base| base.min(flushed));
         // A compacted segment may end before the next one begins; a file that was cut short is not told from that.

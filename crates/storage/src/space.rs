@@ -37,11 +37,11 @@ impl SpaceGuard {
             self.look_again.store(nanos(now + LOOK_EVERY), Ordering::Relaxed);
         }
         let free = self.free.load(Ordering::Relaxed);
-        if free.saturating_sub(bytes) < self.reserve {
+        let Some(left) = free.checked_sub(bytes).filter(|left| *left >= self.reserve) else {
             return Err(AppendError::NoSpace { free, reserve: self.reserve });
-        }
+        };
         // Two appends at once may both subtract from the same number: the next look sets it right.
-        self.free.store(free - bytes, Ordering::Relaxed);
+        self.free.store(left, Ordering::Relaxed);
         Ok(())
     }
 

@@ -93,6 +93,31 @@ impl FileOp {
     }
 }
 
+impl FileNode {
+    /// Turns over a bit that a reader sees, wherever that byte is kept. False if there is none.
+    pub(crate) fn flip(&mut self, byte: u64, bit: u8) -> bool {
+        let mut seen = [0];
+        if !self.written.flip(byte, bit) || self.written.read(&mut seen, byte) == 0 {
+            return false;
+        }
+        let before = seen[0] ^ (1 << (bit & 7));
+        for (_, op) in &mut self.pending {
+            let FileOp::Write { position, bytes } = op else { continue };
+            let at = byte.checked_sub(*position).and_then(|at| usize::try_from(at).ok());
+            if let Some(at) = at.filter(|at| bytes.get(*at) == Some(&before)) {
+                let mut turned = bytes.to_vec();
+                turned.splice(at..=at, seen);
+                *bytes = turned.into();
+            }
+        }
+        let mut synced = [0];
+        if self.synced.read(&mut synced, byte) > 0 && synced[0] == before {
+            self.synced.flip(byte, bit);
+        }
+        true
+    }
+}
+
 impl NameOp {
     pub(crate) fn apply(&self, names: &mut Names) {
         match self {

@@ -143,13 +143,19 @@ impl SimDisk {
         self.state.lock().trace
     }
 
-    /// Turns over one bit of a file, on the platter and in the page cache. False if there is no such byte.
+    /// One byte of a file as a reader sees it.
+    pub fn byte(&self, path: &Path, at: u64) -> Option<u8> {
+        let state = self.state.lock();
+        let mut byte = [0];
+        let read = state.image.file(state.image.lookup(path)?)?.written.read(&mut byte, at);
+        (read > 0).then_some(byte[0])
+    }
+
+    /// Turns over one bit of a file, on the platter, in the page cache, and on its way from one to the other. False if
+    /// there is no such byte.
     pub fn flip(&self, path: &Path, byte: u64, bit: u8) -> bool {
         let mut state = self.state.lock();
         let Some(inode) = state.image.lookup(path) else { return false };
-        state.image.file_mut(inode).is_some_and(|file| {
-            file.synced.flip(byte, bit);
-            file.written.flip(byte, bit)
-        })
+        state.image.file_mut(inode).is_some_and(|file| file.flip(byte, bit))
     }
 }

@@ -1,7 +1,5 @@
 //! Crash enumeration: every story, every sync and every operation between, both kinds of crash in both orders.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and tells what it covered")]
-
 use std::collections::BTreeSet;
 
 use ottla_sim::campaign::{self, DEPTH, all_stories};

@@ -1,0 +1,6 @@
+//! The simulator at work: crash points enumerated, and random fault runs.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and tells what it covered")]
+
+mod crashes;
+mod storms;
