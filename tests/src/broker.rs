@@ -47,6 +47,8 @@ pub struct Spec {
     pub profile: Profile,
     /// Settings by their `server.properties` names; those under `ottla.` are left out for Kafka.
     pub settings: Vec<(String, String)>,
+    /// A file for `--config`, of `ottla` alone.
+    pub config_file: Option<PathBuf>,
     /// A data directory that outlives the broker; a fresh temporary one when `None`.
     pub data_dir: Option<PathBuf>,
     /// Runs the process under strace, system calls named by the list, with the trace in this file.
@@ -62,6 +64,7 @@ impl Spec {
             kind: Kind::under_test(),
             profile: Profile::Dev,
             settings: Vec::new(),
+            config_file: None,
             data_dir: None,
             trace: None,
             kafka_heap: "512m",
@@ -72,6 +75,13 @@ impl Spec {
     #[must_use]
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Reads a file of the caller's.
+    #[must_use]
+    pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.config_file = Some(file.into());
         self
     }
 
@@ -300,7 +310,10 @@ fn traced(command: &Command, calls: &str, file: &Path) -> Command {
 
 fn ottla(spec: &Spec, data_dir: &Path, port: u16) -> anyhow::Result<Command> {
     let mut command = Command::new(project::ottla(spec.profile)?);
-    command.arg("serve").arg("--data-dir").arg(data_dir);
+    command.arg("serve").arg("--data-dir").arg(data_dir).env_remove("RUST_LOG");
+    if let Some(file) = &spec.config_file {
+        command.arg("--config").arg(file);
+    }
     command.arg("--set").arg(format!("listeners=PLAINTEXT://127.0.0.1:{port}"));
     for (key, value) in &spec.settings {
         command.arg("--set").arg(format!("{key}={value}"));

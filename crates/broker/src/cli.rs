@@ -18,7 +18,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs a broker until it is asked to stop (SIGTERM or Ctrl-C; a second one ends it at once).
     ///
-    /// One node needs no configuration: it listens on 127.0.0.1:9092 and keeps its data in ./ottla-data.
+    /// One node needs no configuration: it listens on 127.0.0.1:9092 and keeps its data in ./ottla-data. SIGHUP reads
+    /// ottla.log.level anew from the file.
     Serve(Serve),
     /// Everything else: it needs no broker in this process.
     #[command(flatten)]
@@ -43,7 +44,8 @@ pub struct Serve {
     /// How log lines are written to the standard error.
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// What is logged: `warn`, `debug`, or per part as in `info,ottla_kafka=debug`. Without it, $RUST_LOG counts.
+    /// What is logged: `warn`, `debug`, or per part as in `info,ottla_kafka=debug`. Without it, ottla.log.level counts,
+    /// then $RUST_LOG.
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }

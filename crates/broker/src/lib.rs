@@ -4,14 +4,15 @@
 //! |---|---|
 //! | [`cli`] | the command line |
 //! | [`settings`] | from files and arguments to a checked configuration |
-//! | [`logging`] | where log lines go, and what a panic does |
+//! | [`logging`] | where log lines go, how much is said, and what a panic does
+//! | [`reload`] | reading the configuration file anew |
 //! | [`serve`] | the order in which a broker starts and stops |
 //! | `limits` | what the system lets this process have |
 //! | `sockets` | the addresses it listens on |
 //! | `membership` | how it joins its cluster |
 //! | `metadata_plane` | the quorum, as the node wants to see it |
 //! | `greeting` | what it tells a person when it is ready |
-//! | `signals` | when it is asked to stop |
+//! | `signals` | when it is asked to stop, or to read its file anew |
 
 pub mod cli;
 mod greeting;
@@ -19,6 +20,7 @@ mod limits;
 pub mod logging;
 mod membership;
 mod metadata_plane;
+pub mod reload;
 pub mod serve;
 pub mod settings;
 mod signals;

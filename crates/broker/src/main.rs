@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use ottla_broker::cli::{Cli, Command};
+use ottla_broker::reload::Reload;
 use ottla_broker::{logging, serve, settings};
 use ottla_cli::Ports;
 
@@ -28,11 +29,16 @@ fn main() -> ExitCode {
         print!("{}", settings.explain());
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = logging::start(arguments.log_format, arguments.log_level.as_deref()) {
-        eprintln!("ottla: {error:#}");
-        return ExitCode::from(USAGE);
-    }
-    match serve::run(settings, started) {
+    let (argument, setting) = (arguments.log_level.as_deref(), settings.broker.config.log_level.as_deref());
+    let log_level = match logging::start(arguments.log_format, argument, setting) {
+        Ok(log_level) => log_level,
+        Err(error) => {
+            eprintln!("ottla: {error:#}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let reload = Reload::new(arguments, settings.broker.file.clone(), log_level);
+    match serve::run(settings, reload, started) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -23,6 +23,7 @@ use crate::greeting::greeting;
 use crate::limits::{Descriptors, raise_descriptors};
 use crate::membership::{Membership, start_quorum};
 use crate::metadata_plane::LocalVoter;
+use crate::reload::Reload;
 use crate::settings::Loaded;
 use crate::signals::Signals;
 use crate::sockets::{self, Bound};
@@ -35,14 +36,14 @@ const MAX_BLOCKING_THREADS: usize = 64;
 const STACK_BYTES: usize = 1 << 20;
 
 /// Runs a broker until a signal ends it. `started` is when the process began.
-pub fn run(settings: Loaded, started: Instant) -> anyhow::Result<()> {
+pub fn run(settings: Loaded, reload: Reload, started: Instant) -> anyhow::Result<()> {
     let config = &settings.broker.config;
     let cores = available_parallelism().map_or(1, usize::from);
     let workers = config.worker_threads.unwrap_or(cores.min(MAX_WORKERS));
     let data = runtime("data", workers)?;
     // Heartbeats and elections must not wait behind anybody's records.
     let control = runtime("control", 1)?;
-    let outcome = data.block_on(serve(settings, control.handle().clone(), started));
+    let outcome = data.block_on(serve(settings, reload, control.handle().clone(), started));
     // A task that still waits for its disk would hold up the end of a process that has said all it had to say.
     data.shutdown_timeout(Duration::from_millis(100));
     control.shutdown_timeout(Duration::from_millis(100));
@@ -60,9 +61,9 @@ fn runtime(name: &'static str, workers: usize) -> anyhow::Result<Runtime> {
         .context("cannot start the runtime")
 }
 
-async fn serve(settings: Loaded, control: Handle, started: Instant) -> anyhow::Result<()> {
+async fn serve(settings: Loaded, reload: Reload, control: Handle, started: Instant) -> anyhow::Result<()> {
     // First of all, so that no signal is lost; and beside the start, because opening logs may block its thread for long.
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen(reload)?;
     let starting = tokio::spawn(Broker::start(settings, control));
     tokio::select! {
         broker = starting => {
@@ -70,7 +71,7 @@ async fn serve(settings: Loaded, control: Handle, started: Instant) -> anyhow::R
             broker.open_doors(started);
             broker.until_stopped(signals).await
         }
-        name = signals.next() => bail!("{name} before the broker was ready; the next start recovers"),
+        name = signals.stop() => bail!("{name} before the broker was ready; the next start recovers"),
     }
 }
 
@@ -146,7 +147,7 @@ impl Broker {
 
     async fn until_stopped(self, mut signals: Signals) -> anyhow::Result<()> {
         let failure = tokio::select! {
-            name = signals.next() => {
+            name = signals.stop() => {
                 tracing::info!("{name}: stopping; again to end at once");
                 None
             }

@@ -4,7 +4,8 @@ use std::fs;
 
 use anyhow::Context;
 use ottla_node::BrokerSettings;
-use ottla_node::coordination::config::{self, BrokerConfig, Given, Layers, Notice, Settings};
+pub use ottla_node::coordination::config::Settings;
+use ottla_node::coordination::config::{self, BrokerConfig, Given, Layers, Notice};
 use ottla_node::coordination::metadata::Image;
 
 use crate::cli::Serve;

@@ -17,4 +17,5 @@ mod hostile_connections;
 mod kafka_tools;
 mod kill_nine;
 mod lifecycle;
+mod reload;
 mod sync_calls;

@@ -38,6 +38,8 @@ pub struct BrokerConfig {
     pub disk_reserve_bytes: Option<u64>,
     /// `ottla.decompression.max.bytes`
     pub max_decompressed_bytes: usize,
+    /// `ottla.log.level`; whoever writes the log knows what it may be.
+    pub log_level: Option<String>,
     /// `ottla.worker.threads`; `None` is one for each core.
     pub worker_threads: Option<usize>,
 }
@@ -124,6 +126,7 @@ impl BrokerConfig {
             request_timeout: milliseconds("request.timeout.ms"),
             disk_reserve_bytes: keys.optional_number("ottla.disk.reserve.bytes").map(i64::unsigned_abs),
             max_decompressed_bytes: keys.size("ottla.decompression.max.bytes"),
+            log_level: keys.optional_text("ottla.log.level"),
             worker_threads: keys
                 .optional_number("ottla.worker.threads")
                 .and_then(|n| usize::try_from(n).ok()),

@@ -138,6 +138,7 @@ fn kafkas_own_file() {
             request_timeout: 30s,
             disk_reserve_bytes: None,
             max_decompressed_bytes: 134217728,
+            log_level: None,
             worker_threads: None,
         }
     "#]].assert_eq(&out);
@@ -233,6 +234,7 @@ fn nothing_given() {
             request_timeout: 30s,
             disk_reserve_bytes: None,
             max_decompressed_bytes: 134217728,
+            log_level: None,
             worker_threads: None,
         }
     "#]]
