@@ -16,6 +16,8 @@
 //! | [`clients`] | kcat and the Python clients |
 //! | [`toolbox`] | Kafka's command-line tools, many in one JVM |
 //! | [`wait`] | waiting on a condition with a deadline |
+//! | [`document`] | a document's code blocks: what is run, and what it should print |
+//! | [`walkthrough`] | a document's blocks, run in order as a reader would paste them |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -27,9 +29,11 @@
 pub mod batch;
 pub mod broker;
 pub mod clients;
+pub mod document;
 pub mod kafka;
 pub mod project;
 pub mod raw;
 pub mod toolbox;
 pub mod tools;
 pub mod wait;
+pub mod walkthrough;
