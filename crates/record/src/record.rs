@@ -62,7 +62,8 @@ pub struct RecordIter<'b> {
 }
 
 impl<'b> RecordIter<'b> {
-    pub(crate) fn new(header: &BatchHeader, body: &'b [u8]) -> Self {
+    /// The records of a batch whose decompressed records the caller keeps, as one does who hands out slices of them.
+    pub fn new(header: &BatchHeader, body: &'b [u8]) -> Self {
         Self { header: *header, cursor: Cursor::new(body), next: 0, failed: false }
     }
 

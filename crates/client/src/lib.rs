@@ -1,0 +1,65 @@
+//! The Rust client of Ottla: publish, read and administer over gRPC.
+//!
+//! ```no_run
+//! use ottla_client::{Client, NewTopic, ProducerRecord, Start};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), ottla_client::Error> {
+//!     let client = Client::connect("http://127.0.0.1:9095").await?;
+//!     client.admin().create_topic(NewTopic::named("greetings").partitions(1)).await?;
+//!
+//!     let producer = client.producer().build()?;
+//!     let delivery = producer.publish(ProducerRecord::to("greetings").key("en").value("hello")).await?;
+//!     println!("written to {}-{} at {}", delivery.topic, delivery.partition, delivery.offset);
+//!     producer.close().await?;
+//!
+//!     let mut consumer = client.consumer().partition("greetings", 0, Start::Earliest).stop_at_end().build()?;
+//!     while let Some(record) = consumer.next().await.transpose()? {
+//!         println!("read {:?} at {}", record.value.unwrap_or_default(), record.offset);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `client` | [`Client`] and its settings; calls with deadline, repetition and back-off |
+//! | `producer` | [`Producer`]: batches, compression, idempotence, retries, back-pressure |
+//! | `consumer` | [`Consumer`]: assigned partitions as a stream; seek, pause, reconnection |
+//! | `admin` | [`Admin`]: topics, configs, offsets, the cluster |
+//! | `record` | [`ProducerRecord`], [`ConsumerRecord`] and their [`Header`]s |
+//! | `error` | [`Error`]: what failed, and whether trying again can help |
+//! | `connection` | the cluster's addresses and the channels to them |
+//! | `backoff` | waits with jitter |
+//! | `size` | [`ByteSize`] |
+//!
+//! Every call ends: calls by [`ClientBuilder::request_timeout`], records by [`ProducerBuilder::delivery_timeout`]. Nothing
+//! is buffered without a bound: the producer by [`ProducerBuilder::buffer`], the consumer by
+//! [`ConsumerBuilder::prefetch`]. Futures may be dropped at any point: a record that was not handed over was not sent, one
+//! that was goes its way, and a consumer gives the next record to whoever asks next.
+//!
+//! Spans and events come through [`tracing`] under the target `ottla_client`.
+
+mod admin;
+mod backoff;
+mod client;
+mod connection;
+mod consumer;
+mod error;
+mod producer;
+mod record;
+mod size;
+
+pub use admin::{
+    Admin, BrokerInfo, Cluster, Config, ConfigChanges, ConfigResource, ConfigSource, CreatedTopic,
+    EndpointInfo, ListedOffset, LogDir, LogSize, NewTopic, PartitionInfo, TopicInfo, TopicListing,
+};
+pub use client::{Client, ClientBuilder};
+pub use consumer::{Consumer, ConsumerBuilder, Event, Isolation, OutOfRange, Start};
+pub use error::{Error, Refusal};
+pub use producer::{Acks, Delivery, Producer, ProducerBuilder, Sent, TrySendError};
+pub use record::{ConsumerRecord, Header, ProducerRecord};
+pub use size::ByteSize;
+
+// What the API speaks of, so that a user needs no other crate of ours.
+pub use ottla_record::{BatchError, Codec, LeaderEpoch, Offset, Timestamp};
