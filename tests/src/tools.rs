@@ -18,6 +18,8 @@ pub enum Tool {
     Kafka,
     /// kcat, the command-line client over librdkafka.
     Kcat,
+    /// promtool, Prometheus's own judge of what a scrape may look like.
+    Promtool,
     /// A Python with confluent-kafka and kafka-python.
     Python,
     /// strace, allowed to attach to our own processes.
@@ -26,7 +28,7 @@ pub enum Tool {
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Tool; 4] = [Tool::Kafka, Tool::Kcat, Tool::Python, Tool::Strace];
+    pub const ALL: [Tool; 5] = [Tool::Kafka, Tool::Kcat, Tool::Promtool, Tool::Python, Tool::Strace];
 
     /// Whether it can be used now.
     pub fn is_present(self) -> bool {
@@ -36,6 +38,7 @@ impl Tool {
                     && on_path("java").is_some()
             }
             Tool::Kcat => kcat_binary().is_some(),
+            Tool::Promtool => promtool_binary().is_some(),
             Tool::Python => python().exists(),
             Tool::Strace => on_path("strace").is_some(),
         }
@@ -78,6 +81,16 @@ pub fn python() -> PathBuf {
 /// The root into which Debian packages are unpacked when the system lacks them.
 pub fn debian_root() -> PathBuf {
     folder().join("debian")
+}
+
+/// A command that runs promtool: the system's, else the unpacked one.
+pub fn promtool() -> Command {
+    Command::new(promtool_binary().expect("require(&[Tool::Promtool]) said it is there"))
+}
+
+fn promtool_binary() -> Option<PathBuf> {
+    let unpacked = debian_root().join("usr/bin/promtool");
+    on_path("promtool").or_else(|| Some(unpacked).filter(|unpacked| unpacked.exists()))
 }
 
 /// A command that runs kcat: the system's, else the unpacked one with its own libraries.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
-use it::tools::{Tool, debian_root, folder, kcat, on_path, python};
+use it::tools::{Tool, debian_root, folder, kcat, on_path, promtool, python};
 
 use crate::{kafka_jars, process};
 
@@ -21,6 +21,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
         let outcome = match tool {
             Tool::Kafka => kafka_jars::kafka_jars().map(drop),
             Tool::Kcat => install_kcat(),
+            Tool::Promtool => install_promtool(),
             Tool::Python => install_python(),
             Tool::Strace => on_path("strace").map(drop).context("strace is not installed"),
         };
@@ -40,18 +41,36 @@ fn install_kcat() -> anyhow::Result<()> {
     if Tool::Kcat.is_present() {
         return process::capture(kcat().arg("-V")).map(drop);
     }
-    let plan = plan_packages().or_else(|_| {
-        // A fresh container has no package lists; only root may fetch them.
+    let plan = with_package_lists(plan_packages)?;
+    download_and_unpack("kcat-archives", &plan)?;
+    process::capture(kcat().arg("-V")).map(drop)
+}
+
+/// The system's promtool, or the one in Debian's package of Prometheus, which needs nothing but the C library.
+fn install_promtool() -> anyhow::Result<()> {
+    if !Tool::Promtool.is_present() {
+        with_package_lists(|| download_and_unpack("prometheus-archives", &["prometheus".to_owned()]))?;
+    }
+    process::capture(promtool().arg("--version")).map(drop)
+}
+
+/// Tries once more with fresh package lists: a fresh container has none, and only root may fetch them.
+fn with_package_lists<T>(attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    attempt().or_else(|_| {
         process::run(Command::new("apt-get").args(["update", "-qq"]))?;
-        plan_packages()
-    })?;
-    let archives = folder().join("debian-archives");
+        attempt()
+    })
+}
+
+/// Fetches Debian packages into a folder of their own and unpacks them.
+fn download_and_unpack(archives: &str, packages: &[String]) -> anyhow::Result<()> {
+    let archives = folder().join(archives);
     std::fs::create_dir_all(&archives)?;
-    process::run(Command::new("apt-get").args(["download", "-qq"]).args(&plan).current_dir(&archives))?;
+    process::run(Command::new("apt-get").args(["download", "-qq"]).args(packages).current_dir(&archives))?;
     for entry in std::fs::read_dir(&archives)? {
         unpack(&entry?.path())?;
     }
-    process::capture(kcat().arg("-V")).map(drop)
+    Ok(())
 }
 
 fn unpack(archive: &Path) -> anyhow::Result<()> {

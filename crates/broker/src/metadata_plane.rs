@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ottla_node::coordination::metadata::{Command, Image, Response};
-use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError};
+use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError, QuorumStatus};
 use ottla_quorum::Quorum;
 use tokio::sync::watch;
 
@@ -17,6 +17,21 @@ impl MetadataPlane for LocalVoter {
 
     fn images(&self) -> watch::Receiver<Arc<Image>> {
         self.0.images()
+    }
+
+    fn quorum(&self) -> Option<QuorumStatus> {
+        let status = self.0.status();
+        Some(QuorumStatus {
+            leader: status.leader,
+            is_leader: status.is_leader,
+            term: status.term,
+            voters: status.voters,
+            last_index: status.last_index.unwrap_or(0),
+            applied_index: status.applied_index.unwrap_or(0),
+            snapshot_index: status.snapshot_index.unwrap_or(0),
+            snapshots_written: status.snapshots_written,
+            failed: !status.is_running,
+        })
     }
 }
 

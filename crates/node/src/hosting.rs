@@ -1,6 +1,7 @@
 //! From the cluster image to open logs: what this broker hosts follows the metadata, step by step.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_coordination::metadata::{Image, Topic, TopicChange};
 use ottla_record::{PartitionIndex, TopicId, Uuid};
@@ -11,7 +12,7 @@ use crate::directory::DirectoryShell;
 use crate::host::PartitionHost;
 use crate::metrics::traffic::TopicTraffic;
 use crate::settings::BrokerSettings;
-use crate::topics::{HostedTopic, TopicKey, TopicTable};
+use crate::topics::{HostedTopic, TopicKey, TopicSettings, TopicTable};
 
 /// Opens, assigns, configures and closes partitions, so that they become what an image says.
 #[derive(Debug)]
@@ -31,9 +32,11 @@ impl Hosting {
         random: impl Fn() -> Uuid,
     ) -> TopicTable {
         let mut table = before.clone();
+        // What is to be opened is opened together in the end: a directory that a deleted topic left is free by then.
+        let mut opening: Vec<Opening> = Vec::new();
         for change in image.topic_changes(older) {
             match change {
-                TopicChange::Created(topic) => self.open(&mut table, None, image, &topic),
+                TopicChange::Created(topic) => opening.push(self.plan(None, image, topic)),
                 TopicChange::Changed { new, .. } => {
                     let known = table.topic(TopicKey::Id(new.id())).ok().cloned();
                     if let Some(known) = &known {
@@ -43,7 +46,7 @@ impl Hosting {
                         Some(known) if known.partitions().len() == new.partition_count() => {
                             assign(&known, &new)
                         }
-                        known => self.open(&mut table, known.as_deref(), image, &new),
+                        known => opening.push(self.plan(known.as_deref(), image, new)),
                     }
                 }
                 TopicChange::Deleted(topic) => {
@@ -52,6 +55,10 @@ impl Hosting {
                     self.delete(&hosted, &random);
                 }
             }
+        }
+        for (hosted, topic) in self.open(opening) {
+            assign(&hosted, &topic);
+            table.insert(Arc::new(hosted));
         }
         if self.broker_level_changed(older, image) {
             for hosted in table.topics() {
@@ -68,12 +75,6 @@ impl Hosting {
         let levels = [None, Some(self.settings.config.node_id)];
         older.brokers().count() != image.brokers().count()
             || levels.iter().any(|level| older.broker_configs(*level) != image.broker_configs(*level))
-    }
-
-    fn open(&self, table: &mut TopicTable, known: Option<&HostedTopic>, image: &Image, topic: &Topic) {
-        let hosted = Arc::new(self.open_topic(known, image, topic));
-        assign(&hosted, topic);
-        table.insert(hosted);
     }
 
     /// Names the directories that belong to no topic of the image. They are left alone: an operator decides, not we.
@@ -109,40 +110,72 @@ impl Hosting {
         }
     }
 
-    fn open_topic(&self, known: Option<&HostedTopic>, image: &Image, topic: &Topic) -> HostedTopic {
-        let name: Arc<str> = topic.name().as_str().into();
-        let settings = self.settings.topic_settings(image, topic);
-        let jitter = self.jitter(image, topic);
+    /// What of a topic is hosted already, and what is to be opened.
+    fn plan(&self, known: Option<&HostedTopic>, image: &Image, topic: Arc<Topic>) -> Opening {
+        let settings = self.settings.topic_settings(image, &topic);
+        let jitter = self.jitter(image, &topic);
         let own = self.settings.config.node_id;
-        let traffic = known.map(|known| Arc::clone(known.traffic())).unwrap_or_default();
         let partitions = topic
             .partitions()
             .map(|(index, partition)| {
                 let at = usize::try_from(index.get()).unwrap_or(usize::MAX);
-                if let Some(host) = known.and_then(|known| known.partitions().get(at)?.clone()) {
-                    return Some(host);
+                match known.and_then(|known| known.partitions().get(at)?.clone()) {
+                    Some(host) => Place::Hosted(host),
+                    None if !partition.replicas.contains(&own) => Place::Elsewhere,
+                    None => {
+                        Place::Open(index, with_jitter(&settings.partition, topic.id(), index, jitter).into())
+                    }
                 }
-                if !partition.replicas.contains(&own) {
-                    return None;
-                }
-                let config = with_jitter(&settings.partition, topic.id(), index, jitter);
-                let opened = self.open_partition(&name, topic.id(), index, config, &traffic);
-                opened
-                    .inspect_err(|error| tracing::error!(topic = %name, partition = %index, %error, "a partition is offline"))
-                    .ok()
             })
             .collect();
-        HostedTopic::new(name, topic.id(), settings, partitions, traffic)
+        let traffic = known.map(|known| Arc::clone(known.traffic())).unwrap_or_default();
+        Opening { name: topic.name().as_str().into(), topic, settings, partitions, traffic }
+    }
+
+    /// Opens logs, one a processor at a time: after a crash each has its tail to read. What fails is told in the order
+    /// of the topics, and leaves that partition offline and no other.
+    fn open(&self, topics: Vec<Opening>) -> Vec<(HostedTopic, Arc<Topic>)> {
+        let logs: Vec<_> = topics
+            .iter()
+            .flat_map(|opening| opening.partitions.iter().map(move |place| (opening, place)))
+            .filter_map(|(opening, place)| match place {
+                Place::Open(index, config) => Some((opening, *index, config)),
+                Place::Hosted(_) | Place::Elsewhere => None,
+            })
+            .collect();
+        let mut opened = side_by_side(&logs, |(opening, index, config)| {
+            self.open_partition(opening, *index, PartitionConfig::clone(config))
+        })
+        .into_iter();
+        drop(logs);
+        let mut hosted = Vec::new();
+        for Opening { name, topic, settings, partitions, traffic } in topics {
+            let hosts = partitions.into_iter().map(|place| match place {
+                Place::Hosted(host) => Some(host),
+                Place::Elsewhere => None,
+                Place::Open(index, _) => opened
+                    .next()?
+                    .inspect_err(|error| {
+                        tracing::error!(topic = %name, partition = %index, %error, "a partition is offline");
+                    })
+                    .ok(),
+            });
+            hosted.push((
+                HostedTopic::new(Arc::clone(&name), topic.id(), settings, hosts.collect(), traffic),
+                topic,
+            ));
+        }
+        hosted
     }
 
     fn open_partition(
         &self,
-        topic: &Arc<str>,
-        id: TopicId,
+        opening: &Opening,
         index: PartitionIndex,
         config: PartitionConfig,
-        traffic: &Arc<TopicTraffic>,
     ) -> Result<Arc<PartitionHost>, OpenError> {
+        let Opening { name: topic, traffic, .. } = opening;
+        let id = opening.topic.id();
         let name = TopicPartition { topic: topic.to_string(), partition: index };
         let now = self.shell.clock.now();
         let (log, recovery) = {
@@ -174,6 +207,51 @@ impl Hosting {
     fn jitter(&self, image: &Image, topic: &Topic) -> i64 {
         self.settings.topic_config(image, topic).segment_jitter_ms
     }
+}
+
+/// A topic of which something is to be opened.
+struct Opening {
+    name: Arc<str>,
+    topic: Arc<Topic>,
+    settings: TopicSettings,
+    /// By number.
+    partitions: Vec<Place>,
+    traffic: Arc<TopicTraffic>,
+}
+
+/// Where one partition of a topic is.
+enum Place {
+    Hosted(Arc<PartitionHost>),
+    Elsewhere,
+    Open(PartitionIndex, Box<PartitionConfig>),
+}
+
+/// Does something for each item, on as many threads as there are processors; the results in the items' order.
+fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut done = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                match items.get(number) {
+                    Some(item) => done.push((number, work(item))),
+                    None => return done,
+                }
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let joined = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.flatten().collect()
+    });
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Tells the partitions who leads them.
@@ -209,3 +287,6 @@ fn with_jitter(
     }
     config
 }
+
+#[cfg(test)]
+mod tests;

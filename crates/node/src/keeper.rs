@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ottla_record::Now;
 use ottla_replication::Event;
-use ottla_storage::{DeletedSegment, LogDirectory};
+use ottla_storage::{DeletedSegment, LogDirectory, StorageError};
 use parking_lot::{Condvar, Mutex};
 
 use crate::host::PartitionHost;
@@ -14,8 +14,12 @@ use crate::ports::Clock;
 /// How late a deadline may be noticed.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often recovery points and high watermarks are stored: it bounds what a restart after a crash has to scan.
+/// How often every partition is ticked and the checkpoints are stored.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How soon recovery points are stored that have risen: partitions raise theirs every 64 MiB or second, each in its own
+/// time. What has risen and is not stored is scanned again by a restart after a crash.
+const RECOVERY_POINT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Ticks partitions, stores checkpoints, applies retention, and removes files whose time has come.
 ///
@@ -62,6 +66,7 @@ impl Keeper {
     ) {
         let started = clock.now().monotonic;
         let mut checkpoint_due = started + CHECKPOINT_INTERVAL;
+        let mut recovery_points_due = started;
         let mut retention_due = started + retention_interval;
         let mut failed = false;
         loop {
@@ -96,6 +101,10 @@ impl Keeper {
             if checkpoint && !failed {
                 store_checkpoints(directory, &hosts);
             }
+            if now.monotonic >= recovery_points_due && !failed {
+                recovery_points_due = now.monotonic + RECOVERY_POINT_INTERVAL;
+                directory.store_recovery_points().unwrap_or_else(warn_of_checkpoints);
+            }
             if now.monotonic >= retention_due {
                 retention_due = now.monotonic + retention_interval;
                 hosts.iter().for_each(|host| host.submit(Event::Retain));
@@ -120,7 +129,9 @@ fn store_checkpoints(directory: &LogDirectory, hosts: &[Arc<PartitionHost>]) {
         let view = host.view();
         directory.note_high_watermark(host.name(), view.high_watermark);
     }
-    if let Err(error) = directory.store_checkpoints() {
-        tracing::warn!(%error, "checkpoints could not be stored: a restart would scan more of the logs");
-    }
+    directory.store_checkpoints().unwrap_or_else(warn_of_checkpoints);
+}
+
+fn warn_of_checkpoints(error: StorageError) {
+    tracing::warn!(%error, "checkpoints could not be stored: a restart would scan more of the logs");
 }

@@ -39,6 +39,7 @@
 //! })
 //! .await?;
 //! assert_eq!(quorum.images().borrow().cluster_id(), Some(quorum.cluster_id()));
+//! assert_eq!(quorum.status().leader, Some(BrokerId::new(1)));
 //! quorum.shutdown().await?;
 //! # Ok(()) })
 //! # }
@@ -60,4 +61,4 @@ mod witness;
 
 pub use error::{ProposeError, QuorumError};
 pub use identity::Identity;
-pub use quorum::{IfMissing, MAX_COMMAND_BYTES, Quorum, QuorumConfig};
+pub use quorum::{IfMissing, MAX_COMMAND_BYTES, Quorum, QuorumConfig, QuorumStatus};

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::error::{ClientWriteError, RaftError};
@@ -60,6 +61,29 @@ pub enum IfMissing {
     Refuse,
 }
 
+/// Where the quorum stands, as one node takes part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuorumStatus {
+    /// Who leads; `None` during an election.
+    pub leader: Option<BrokerId>,
+    /// Whether that is this node.
+    pub is_leader: bool,
+    /// The term.
+    pub term: u64,
+    /// How many vote.
+    pub voters: usize,
+    /// Index of the last entry here.
+    pub last_index: Option<u64>,
+    /// Index of the last entry applied here.
+    pub applied_index: Option<u64>,
+    /// Index of the last entry that the newest snapshot holds.
+    pub snapshot_index: Option<u64>,
+    /// Snapshots written by this process.
+    pub snapshots_written: u64,
+    /// False once the node has stopped by itself: the disk failed.
+    pub is_running: bool,
+}
+
 /// A running node of the quorum.
 pub struct Quorum {
     raft: Raft<Types>,
@@ -67,6 +91,7 @@ pub struct Quorum {
     identity: Identity,
     proposals: Semaphore,
     closed: watch::Receiver<()>,
+    snapshots_written: Arc<AtomicU64>,
 }
 
 impl Quorum {
@@ -82,14 +107,14 @@ impl Quorum {
         let opened =
             tokio::task::spawn_blocking(move || open(&config.dir, expected, config.if_missing, in_use));
         let (log, machine) = opened.await.map_err(|e| QuorumError::Stopped(e.to_string()))??;
-        let images = machine.images();
+        let (images, snapshots_written) = (machine.images(), machine.snapshots_written());
 
         let settings = settings_alone().validate().map_err(|e| QuorumError::Stopped(e.to_string()))?;
         let raft = Raft::new(node_id(expected.node), Arc::new(settings), Alone, log, machine)
             .await
             .map_err(stopped)?;
-        let quorum =
-            Self { raft, images, identity: expected, proposals: Semaphore::new(MAX_PROPOSALS), closed };
+        let proposals = Semaphore::new(MAX_PROPOSALS);
+        let quorum = Self { raft, images, identity: expected, proposals, closed, snapshots_written };
         match quorum.lead().await {
             Ok(()) => {
                 tracing::info!(
@@ -132,6 +157,23 @@ impl Quorum {
     /// The cluster's id.
     pub fn cluster_id(&self) -> ClusterId {
         self.identity.cluster
+    }
+
+    /// Where the quorum stands, as this node takes part in it.
+    pub fn status(&self) -> QuorumStatus {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        QuorumStatus {
+            leader: metrics.current_leader.and_then(broker_id),
+            is_leader: metrics.state == ServerState::Leader,
+            term: metrics.current_term,
+            voters: metrics.membership_config.voter_ids().count(),
+            last_index: metrics.last_log_index,
+            applied_index: metrics.last_applied.map(|last| last.index),
+            snapshot_index: metrics.snapshot.map(|last| last.index),
+            snapshots_written: self.snapshots_written.load(Ordering::Relaxed),
+            is_running: metrics.running_state.is_ok(),
+        }
     }
 
     /// Resolves when the quorum has stopped on this node by itself, with the reason: the disk failed.

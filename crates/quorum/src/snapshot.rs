@@ -14,6 +14,8 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_coordination::metadata::Image;
 
@@ -30,6 +32,7 @@ const KEPT: usize = 2;
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     dir: PathBuf,
+    written: Arc<AtomicU64>,
     _in_use: InUse,
 }
 
@@ -50,7 +53,7 @@ impl Snapshots {
             }
             _ => {}
         }
-        Ok(Self { dir, _in_use: in_use })
+        Ok(Self { dir, written: Arc::default(), _in_use: in_use })
     }
 
     /// The newest snapshot that is whole; `None` if there is no snapshot. If all are damaged, that is an error.
@@ -81,7 +84,13 @@ impl Snapshots {
         for old in paths.iter().take(paths.len().saturating_sub(KEPT)) {
             fs::remove_file(old)?;
         }
+        self.written.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// How many snapshots this process has written. Kept apart from the files, so that who reads it does not hold them.
+    pub(crate) fn written(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written)
     }
 
     /// All snapshots, the oldest first.

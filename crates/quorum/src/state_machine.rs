@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use openraft::storage::{RaftStateMachine, Snapshot};
 use openraft::{
@@ -51,6 +52,11 @@ impl StateMachine {
     /// The image after each batch of commands.
     pub(crate) fn images(&self) -> watch::Receiver<Arc<Image>> {
         self.images.subscribe()
+    }
+
+    /// How many snapshots this process has written.
+    pub(crate) fn snapshots_written(&self) -> Arc<AtomicU64> {
+        self.snapshots.written()
     }
 
     /// The last entry that the snapshot held.

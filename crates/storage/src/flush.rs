@@ -53,8 +53,8 @@ impl Log {
         if self.poisoned || self.flushed_end == self.log_end {
             return None;
         }
-        if self.begun_flushes.last() != Some(&self.log_end) {
-            self.begun_flushes.push(self.log_end);
+        if self.begun_flushes.last().is_none_or(|(end, _)| *end != self.log_end) {
+            self.begun_flushes.push((self.log_end, self.appended_bytes));
         }
         Some(FlushJob {
             files: self.unflushed.iter().map(|unflushed| Arc::clone(&unflushed.file)).collect(),
@@ -70,12 +70,15 @@ impl Log {
             self.void_flushes.swap_remove(void);
             return;
         }
-        self.begun_flushes.retain(|begun| *begun > end);
+        let covered =
+            self.begun_flushes.iter().filter(|(begun, _)| *begun <= end).map(|(_, bytes)| *bytes).max();
+        self.begun_flushes.retain(|(begun, _)| *begun > end);
         let end = end.min(self.log_end);
         if self.poisoned || end <= self.flushed_end {
             return;
         }
         self.flushed_end = end;
+        self.flushed_bytes = self.flushed_bytes.max(covered.unwrap_or(0));
         self.unflushed.retain(|unflushed| unflushed.sealed_at.unwrap_or(self.log_end) > end);
         if self.newest_unsynced_base.is_some_and(|base| base < end) {
             self.newest_unsynced_base = None;

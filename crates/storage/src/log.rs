@@ -43,8 +43,8 @@ pub struct Log {
     pub(crate) flushed_end: Offset,
     pub(crate) recovery_point: Offset,
     pub(crate) unflushed: Vec<Unflushed>,
-    /// Ends of the flushes that are under way.
-    pub(crate) begun_flushes: Vec<Offset>,
+    /// Ends of the flushes that are under way, and what had been appended when they began.
+    pub(crate) begun_flushes: Vec<(Offset, u64)>,
     /// Ends of those that were under way when the log was truncated.
     pub(crate) void_flushes: Vec<Offset>,
     /// The base of the newest segment whose name may not be durable yet.
@@ -59,8 +59,12 @@ pub struct Log {
     /// Those of them that may not be durable yet.
     pub(crate) unsynced_snapshots: Vec<Offset>,
     pub(crate) bytes_since_snapshot: u64,
-    /// Bytes appended since the last checkpoint.
-    pub(crate) bytes_since_checkpoint: u64,
+    /// Bytes appended since the log was opened.
+    pub(crate) appended_bytes: u64,
+    /// Those of them below the flushed end.
+    pub(crate) flushed_bytes: u64,
+    /// Those of them below the recovery point.
+    pub(crate) checkpointed_bytes: u64,
     pub(crate) poisoned: bool,
 }
 
@@ -256,7 +260,7 @@ impl Log {
                 self.active.segment.aborted.push(aborted);
             }
             self.log_end = header.last_offset().next();
-            self.bytes_since_checkpoint += header.len() as u64;
+            self.appended_bytes += header.len() as u64;
             self.bytes_since_snapshot += header.len() as u64;
         }
         let segment = &self.active.segment;

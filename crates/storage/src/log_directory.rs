@@ -257,6 +257,12 @@ impl LogDirectory {
         Ok(())
     }
 
+    /// Writes the recovery points alone, durably, if any of them changed: oftener than the rest, because under load a
+    /// second of appends is much to scan at the next start.
+    pub fn store_recovery_points(&self) -> Result<(), StorageError> {
+        self.store(Checkpoint::RecoveryPoints, |_| {})
+    }
+
     /// Lowers a recovery point, durably: before anything is cut.
     pub(crate) fn lower_recovery_point(&self, name: &TopicPartition, to: Offset) -> Result<(), StorageError> {
         self.store(Checkpoint::RecoveryPoints, |state| {

@@ -272,7 +272,9 @@ impl Loader<'_> {
             snapshots,
             unsynced_snapshots: Vec::new(),
             bytes_since_snapshot: 0,
-            bytes_since_checkpoint: 0,
+            appended_bytes: 0,
+            flushed_bytes: 0,
+            checkpointed_bytes: 0,
             poisoned: false,
         };
         if log.epochs_dirty {

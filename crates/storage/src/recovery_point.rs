@@ -14,7 +14,7 @@ use crate::file_names::{FileKind, FileName, LEADER_EPOCHS};
 use crate::log::Log;
 use crate::whole_file;
 
-/// A checkpoint is due after so many bytes.
+/// A checkpoint is due after so many flushed bytes.
 pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// A producer snapshot is taken with the first checkpoint after so many bytes, so that no start reads more headers.
 const SNAPSHOT_BYTES: u64 = 64 << 20;
@@ -28,6 +28,8 @@ pub struct CheckpointJob {
     pub dirs: Vec<PathBuf>,
     /// The recovery point then.
     pub recovery_point: Offset,
+    /// What had been appended below it.
+    flushed_bytes: u64,
     snapshots: Vec<Offset>,
 }
 
@@ -46,9 +48,10 @@ impl CheckpointJob {
 }
 
 impl Log {
-    /// True if so much was appended that a checkpoint should not wait for its time.
+    /// True if so much was flushed since the last checkpoint began that the next should not wait for its time. What is
+    /// not flushed does not count: a checkpoint could not pass it.
     pub fn is_checkpoint_due(&self) -> bool {
-        self.bytes_since_checkpoint >= CHECKPOINT_BYTES
+        self.flushed_bytes.saturating_sub(self.checkpointed_bytes) >= CHECKPOINT_BYTES
     }
 
     /// Begins, does and completes a checkpoint; returns the recovery point, which is noted in the log directory
@@ -107,6 +110,7 @@ impl Log {
             files,
             dirs: vec![self.dir.to_path_buf()],
             recovery_point: self.flushed_end,
+            flushed_bytes: self.flushed_bytes,
             snapshots: self.unsynced_snapshots.clone(),
         })
     }
@@ -121,7 +125,7 @@ impl Log {
         self.recovery_point = to;
         self.unsynced_indexes.retain(|segment| segment.base() >= to);
         self.unsynced_snapshots.retain(|offset| !job.snapshots.contains(offset));
-        self.bytes_since_checkpoint = 0;
+        self.checkpointed_bytes = job.flushed_bytes;
         self.root.note_recovery_point(&self.name, to);
         // Of the snapshots between two segment bases only the newest is of use.
         let bases: BTreeSet<Offset> = self.segments.iter().map(|segment| segment.base()).collect();

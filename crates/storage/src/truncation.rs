@@ -161,11 +161,12 @@ impl Log {
         disk.sync_dir(&self.dir).at(&*self.dir)?;
         self.unflushed.clear();
         let void = std::mem::take(&mut self.begun_flushes);
-        self.void_flushes.extend(void);
+        self.void_flushes.extend(void.into_iter().map(|(end, _)| end));
         self.newest_unsynced_base = None;
         let segments = self.segments.to_vec();
         self.unsynced_indexes.retain(|segment| contains(&segments, segment));
         self.flushed_end = log_end;
+        self.flushed_bytes = self.appended_bytes;
         Ok(())
     }
 

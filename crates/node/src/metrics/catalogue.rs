@@ -1,6 +1,6 @@
 //! Every family there is. What is exported stands here, and the documentation is written from here.
 
-use crate::metrics::{Family, cluster, connection, directory, partition, process, request, traffic};
+use crate::metrics::{Family, cluster, connection, directory, partition, process, quorum, request, traffic};
 
 /// Families that belong together, under the title they have in the documentation.
 #[derive(Debug)]
@@ -40,6 +40,11 @@ pub static SECTIONS: &[Section] = &[
         title: "Cluster",
         about: "The cluster as this broker's copy of the metadata shows it.",
         families: cluster::FAMILIES,
+    },
+    Section {
+        title: "Metadata quorum",
+        about: "The Raft quorum that keeps the cluster's metadata, as this broker takes part in it.",
+        families: quorum::FAMILIES,
     },
     Section {
         title: "Process",

@@ -10,7 +10,7 @@ static OPEN: Family = Family {
     kind: Kind::Gauge,
     labels: &["listener"],
     help: "Connections that are open now.",
-    kafka: Some("kafka.server:type=socket-server-metrics,listener=*, connection-count"),
+    kafka: Some("kafka.server:type=socket-server-metrics,listener=*,networkProcessor=*, connection-count"),
 };
 
 static ACCEPTED: Family = Family {
@@ -18,7 +18,9 @@ static ACCEPTED: Family = Family {
     kind: Kind::Counter,
     labels: &["listener"],
     help: "Connections that were accepted and served.",
-    kafka: Some("kafka.server:type=socket-server-metrics,listener=*, connection-creation-total"),
+    kafka: Some(
+        "kafka.server:type=socket-server-metrics,listener=*,networkProcessor=*, connection-creation-total",
+    ),
 };
 
 static CLOSED: Family = Family {
@@ -27,7 +29,7 @@ static CLOSED: Family = Family {
     labels: &["listener", "reason"],
     help: "Connections that have ended, by what ended them; client is the usual end.",
     kafka: Some(
-        "kafka.server:type=socket-server-metrics,listener=*, connection-close-total, expired-connections-killed-count",
+        "kafka.server:type=socket-server-metrics,listener=*,networkProcessor=*, connection-close-total, expired-connections-killed-count",
     ),
 };
 
@@ -36,7 +38,7 @@ static REJECTED: Family = Family {
     kind: Kind::Counter,
     labels: &["listener", "reason"],
     help: "Connections that were not served, by the bound or the failure that forbade it.",
-    kafka: Some("kafka.network:type=Acceptor,name=AcceptorBlockedPercent"),
+    kafka: Some("kafka.network:type=Acceptor,name=AcceptorBlockedPercent,listener=*"),
 };
 
 /// One listener's connections.

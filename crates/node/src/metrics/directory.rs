@@ -76,50 +76,50 @@ static DELETED_BYTES: Family = Family {
 };
 
 static RECOVERY_SECONDS: Family = Family {
-    name: "ottla_start_recovery_seconds",
+    name: "ottla_recovery_seconds",
     kind: Kind::Gauge,
     labels: &[],
-    help: "Time that opening all logs took when the broker started, recovery included.",
+    help: "Time that opening all logs took when the broker started. Recovery is over before the first scrape, so its metrics are gauges.",
     kafka: None,
 };
 
 static RECOVERED_LOGS: Family = Family {
-    name: "ottla_recovered_logs_total",
-    kind: Kind::Counter,
+    name: "ottla_recovery_logs",
+    kind: Kind::Gauge,
     labels: &[],
-    help: "Logs of which a part had to be scanned when they were opened.",
+    help: "Logs of which a part had to be scanned when the broker started.",
     kafka: Some("kafka.log:type=LogManager,name=remainingLogsToRecover,dir=*"),
 };
 
 static SCANNED_BYTES: Family = Family {
-    name: "ottla_recovery_scanned_bytes_total",
-    kind: Kind::Counter,
+    name: "ottla_recovery_scanned_bytes",
+    kind: Kind::Gauge,
     labels: &[],
-    help: "Bytes read and checked to open logs.",
+    help: "Bytes read and checked to open the logs when the broker started.",
     kafka: None,
 };
 
 static TRUNCATED_BYTES: Family = Family {
-    name: "ottla_recovery_truncated_bytes_total",
-    kind: Kind::Counter,
+    name: "ottla_recovery_truncated_bytes",
+    kind: Kind::Gauge,
     labels: &[],
-    help: "Bytes cut off when logs were opened because they were no whole batch: what a crash left unfinished.",
+    help: "Bytes cut off when the broker started because they were no whole batch: what a crash left unfinished.",
     kafka: None,
 };
 
 static REMOVED_SEGMENTS: Family = Family {
-    name: "ottla_recovery_removed_segments_total",
-    kind: Kind::Counter,
+    name: "ottla_recovery_removed_segments",
+    kind: Kind::Gauge,
     labels: &[],
-    help: "Segments removed when logs were opened because they came after such a cut.",
+    help: "Segments removed when the broker started because they came after such a cut.",
     kafka: None,
 };
 
 static REBUILT_INDEXES: Family = Family {
-    name: "ottla_recovery_rebuilt_segments_total",
-    kind: Kind::Counter,
+    name: "ottla_recovery_rebuilt_segments",
+    kind: Kind::Gauge,
     labels: &[],
-    help: "Segments whose indexes were built anew when logs were opened.",
+    help: "Segments whose indexes were built anew when the broker started.",
     kafka: None,
 };
 

@@ -5,6 +5,7 @@
 //! | [`family`] | [`Family`]: name, type, labels, help text of one metric |
 //! | [`catalogue`] | every family there is, in sections; the documentation is written from it |
 //! | [`instrument`] | [`Counter`], [`Histogram`]: what the data path touches |
+//! | [`document`] | `docs/metrics.md` |
 //! | [`page`] | [`Page`]: one scrape, in Prometheus's text format |
 //! | the others | the families of one area with what fills them |
 //!
@@ -16,12 +17,14 @@ pub mod catalogue;
 mod cluster;
 mod connection;
 pub(crate) mod directory;
+pub mod document;
 pub mod family;
 pub mod instrument;
 pub(crate) mod node;
 pub mod page;
 mod partition;
 pub mod process;
+mod quorum;
 mod request;
 pub(crate) mod traffic;
 

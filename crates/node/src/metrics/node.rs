@@ -2,7 +2,7 @@
 
 use std::sync::Weak;
 
-use crate::metrics::{Collector, Page, cluster, directory, partition, traffic};
+use crate::metrics::{Collector, Page, cluster, directory, partition, quorum, traffic};
 use crate::node::Node;
 
 /// The node, as long as it lives: its metrics may outlive it in whoever serves them.
@@ -17,5 +17,8 @@ impl Collector for NodeMetrics {
         node.shell.metrics.collect(page);
         directory::collect(&node.directory, &topics, node.shell.flusher.oldest_unfinished(), page);
         cluster::collect(&image, page);
+        if let Some(status) = node.metadata.quorum() {
+            quorum::collect(&status, page);
+        }
     }
 }

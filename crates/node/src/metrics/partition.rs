@@ -56,7 +56,7 @@ static HIGH_WATERMARK: Family = Family {
     kind: Kind::Gauge,
     labels: OF_PARTITION,
     help: "End of what consumers may read: every in-sync replica has it, and with ottla.ack.durability=fsync on disk.",
-    kafka: Some("kafka.cluster:type=Partition,name=HighWatermark,topic=*,partition=*"),
+    kafka: None,
 };
 
 static LAST_STABLE: Family = Family {

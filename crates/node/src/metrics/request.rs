@@ -57,7 +57,7 @@ static RESPONSE_BYTES: Family = Family {
     kind: Kind::Counter,
     labels: &["protocol", "api"],
     help: "Bytes of answers, lengths and headers included.",
-    kafka: Some("kafka.network:type=SocketServer, outgoing-byte-rate"),
+    kafka: Some("kafka.server:type=socket-server-metrics,listener=*,networkProcessor=*, outgoing-byte-total"),
 };
 
 /// One API of one protocol. A front door finds it once, when it is built.

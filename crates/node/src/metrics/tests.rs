@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use expect_test::expect;
+use expect_test::{expect, expect_file};
 
+use super::document::document;
 use super::process::Stat;
 use super::{Collector, Family, Histogram, Kind, Metrics, Page, catalogue};
 
@@ -127,4 +128,9 @@ fn a_program_name_with_a_parenthesis_is_no_obstacle() {
     let parsed = Stat { threads: 17, start_ticks: 4242, virtual_bytes: 1_000_000, resident_pages: 300 };
     assert_eq!(Stat::parse(text), Some(parsed));
     assert_eq!(Stat::parse("12 nothing"), None);
+}
+
+#[test]
+fn the_document_is_current() {
+    expect_file!["../../../../docs/metrics.md"].assert_eq(&document());
 }
