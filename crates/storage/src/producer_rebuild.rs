@@ -24,7 +24,7 @@ use crate::whole_file;
 pub(crate) struct RebuildBounds {
     pub(crate) log_start: Offset,
     pub(crate) log_end: Offset,
-    /// From this segment on, the transaction indexes are to be built anew too.
+    /// From this offset on, the transaction indexes are to be built anew too.
     pub(crate) transactions_from: Option<Offset>,
 }
 

@@ -136,7 +136,7 @@ struct Loader<'a> {
     epochs_known: bool,
     /// Only a compacted log has gaps.
     compacted: bool,
-    /// The first segment whose transaction index is to be built anew.
+    /// From here on the transaction indexes are to be built anew.
     transactions_from: Option<Offset>,
     /// Files that were changed or scanned: synced before anything counts as flushed.
     changed: Vec<Arc<dyn File>>,
@@ -451,6 +451,11 @@ impl Loader<'_> {
                 indexer.skip(&header);
             } else {
                 indexer.note(segment, &header, position, self.interval);
+            }
+            if next >= flushed && header.attributes().is_control() {
+                // Its entry in the transaction index was cut off, if it ever got there. A snapshot from behind it would
+                // know the transaction as ended and bring no entry back.
+                self.transactions_from = self.transactions_from.or(Some(flushed));
             }
             if next >= flushed || rebuild {
                 self.note_epoch(&header);

@@ -1,9 +1,9 @@
 use std::fs;
 
-use ottla_record::Timestamp;
+use ottla_record::{BatchBuilder, Codec, ControlType, EndTransactionMarker, ProducerStamp, Timestamp};
 
 use super::*;
-use crate::log::tests::{Fixture, at, batch, config, contents, epoch, flush, stamp, stamped};
+use crate::log::tests::{Fixture, at, batch, config, contents, epoch, flush, stamp, stamped, validated};
 use crate::{Append, LogConfig};
 
 type DamageBytes = fn(&mut Vec<u8>);
@@ -325,5 +325,50 @@ fn a_follower_keeps_what_the_leader_sent() {
     assert_eq!(copy.leader_epochs(), log.leader_epochs());
     for name in log_files(&leader) {
         assert_eq!(fs::read(leader.file(&name)).unwrap(), fs::read(follower.file(&name)).unwrap());
+    }
+}
+
+fn transactional(id: i64, sequence: i32, value: &str) -> ottla_record::ValidatedBatches {
+    let mut builder = BatchBuilder::new(Codec::None).producer(stamp(id, 0, sequence)).transactional();
+    builder.push(Some(Timestamp::from_millis(5)), None, Some(value.as_bytes()), &[]);
+    validated(builder.build().unwrap())
+}
+
+fn abort(id: i64) -> ottla_record::ValidatedBatches {
+    let stamp = ProducerStamp { base_sequence: None, ..stamp(id, 0, 0) };
+    let mut builder = BatchBuilder::new(Codec::None).producer(stamp).transactional().control();
+    let marker = EndTransactionMarker { control: ControlType::Abort, coordinator_epoch: 0 };
+    builder.push_marker(Timestamp::from_millis(6), marker);
+    validated(builder.build().unwrap())
+}
+
+#[test]
+fn an_abort_between_the_recovery_point_and_a_snapshot_is_known_again() {
+    // The marker comes between the recovery point and the roll, whose snapshot knows the transaction as ended.
+    for begun_before in [true, false] {
+        let fixture = Fixture::new();
+        let large = LogConfig { index_interval_bytes: 100, ..config() };
+        let (mut log, _) = fixture.open(large.clone());
+        fill(&mut log, 0, 10);
+        if begun_before {
+            log.append_as_leader(&transactional(7, 0, "aborted"), epoch(1), at(0)).unwrap();
+        }
+        flush(&mut log);
+        log.checkpoint().unwrap();
+        fixture.root.store_checkpoints().unwrap();
+        let first = log.log_end();
+        log.append_as_leader(&transactional(7, i32::from(begun_before), "aborted"), epoch(1), at(0)).unwrap();
+        log.append_as_leader(&abort(7), epoch(1), at(0)).unwrap();
+        log.roll(log.log_end, Timestamp::EPOCH).unwrap();
+        log.append_as_leader(&batch(0, &["after"]), epoch(1), at(0)).unwrap();
+        let expected = log.view().aborted_transactions(Offset::ZERO, log.log_end()).unwrap();
+        assert_eq!(expected.len(), 1);
+        assert_eq!(expected[0].first_offset, if begun_before { Offset::new(10) } else { first });
+        let producers = log.producers().clone();
+        drop(log);
+        let fixture = fixture.restart();
+        let (log, _) = fixture.open(large);
+        assert_eq!(log.view().aborted_transactions(Offset::ZERO, log.log_end()).unwrap(), expected);
+        assert_eq!(log.producers(), &producers);
     }
 }
