@@ -1,4 +1,4 @@
-//! The Grafana dashboard asks for metrics that exist, by labels they have, with functions that fit their type.
+//! The Grafana dashboard and the alerts ask for metrics that exist, by labels they have, with functions that fit their type.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -8,6 +8,7 @@ use ottla_node::metrics::{Family, Kind, catalogue};
 use serde_json::Value;
 
 const DASHBOARD: &str = include_str!("../../../deploy/grafana/ottla.json");
+const ALERTS: &str = include_str!("../../../deploy/prometheus/ottla-alerts.yml");
 
 /// Labels that Prometheus adds to every sample.
 const OF_THE_SCRAPE: [&str; 2] = ["job", "instance"];
@@ -29,7 +30,7 @@ struct Mention {
 #[test]
 fn every_expression_fits_the_catalogue() {
     let mut faults = Vec::new();
-    for expression in expressions() {
+    for expression in expressions().into_iter().chain(alerts()) {
         let mentions = mentions(&expression);
         if mentions.is_empty() {
             faults.push(format!("nothing of ours in {expression}"));
@@ -149,6 +150,14 @@ fn expressions() -> Vec<String> {
     let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
     let expressions: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect();
     assert!(expressions.len() > 50, "{}", expressions.len());
+    expressions
+}
+
+/// The expressions of the alerts, each of which stands on a line.
+fn alerts() -> Vec<String> {
+    let lines = ALERTS.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+    let expressions: Vec<_> = lines.map(str::to_owned).collect();
+    assert_eq!(expressions.len(), ALERTS.matches("- alert: ").count());
     expressions
 }
 

@@ -19,6 +19,7 @@ scrape_configs:
 ```
 
 `deploy/grafana/ottla.json` is a dashboard over these metrics; import it and choose the data source.
+`deploy/prometheus/ottla-alerts.yml` holds alerting rules for what is to be watched first.
 
 Names follow Prometheus's conventions: seconds and bytes, `_total` for what only grows. A counter starts at zero with the
 process. Rates, percentiles and averages are left to the query, where Kafka computes them in the broker: Kafka's
