@@ -49,6 +49,8 @@ pub struct Spec {
     pub settings: Vec<(String, String)>,
     /// A file for `--config`, of `ottla` alone.
     pub config_file: Option<PathBuf>,
+    /// Its environment besides ours, of `ottla` alone.
+    pub environment: Vec<(String, String)>,
     /// A data directory that outlives the broker; a fresh temporary one when `None`.
     pub data_dir: Option<PathBuf>,
     /// Runs the process under strace, system calls named by the list, with the trace in this file.
@@ -65,6 +67,7 @@ impl Spec {
             profile: Profile::Dev,
             settings: Vec::new(),
             config_file: None,
+            environment: Vec::new(),
             data_dir: None,
             trace: None,
             kafka_heap: "512m",
@@ -82,6 +85,13 @@ impl Spec {
     #[must_use]
     pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.config_file = Some(file.into());
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -311,6 +321,7 @@ fn traced(command: &Command, calls: &str, file: &Path) -> Command {
 fn ottla(spec: &Spec, data_dir: &Path, port: u16) -> anyhow::Result<Command> {
     let mut command = Command::new(project::ottla(spec.profile)?);
     command.arg("serve").arg("--data-dir").arg(data_dir).env_remove("RUST_LOG");
+    command.envs(spec.environment.iter().map(|(name, value)| (name, value)));
     if let Some(file) = &spec.config_file {
         command.arg("--config").arg(file);
     }

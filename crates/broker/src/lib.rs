@@ -12,6 +12,7 @@
 //! | `membership` | how it joins its cluster |
 //! | `metadata_plane` | the quorum, as the node wants to see it |
 //! | `greeting` | what it tells a person when it is ready |
+//! | `service_manager` | telling systemd when it is ready |
 //! | `signals` | when it is asked to stop, or to read its file anew |
 
 pub mod cli;
@@ -22,6 +23,7 @@ mod membership;
 mod metadata_plane;
 pub mod reload;
 pub mod serve;
+mod service_manager;
 pub mod settings;
 mod signals;
 mod sockets;

@@ -24,6 +24,7 @@ use crate::limits::{Descriptors, raise_descriptors};
 use crate::membership::{Membership, start_quorum};
 use crate::metadata_plane::LocalVoter;
 use crate::reload::Reload;
+use crate::service_manager;
 use crate::settings::Loaded;
 use crate::signals::Signals;
 use crate::sockets::{self, Bound};
@@ -140,6 +141,7 @@ impl Broker {
         }
         let took = started.elapsed();
         tracing::info!(took_ms = took.as_millis(), "ready");
+        service_manager::notify(service_manager::READY);
         let greeting = greeting(&self.config, &endpoints, took);
         // A reader that has gone away is no reason to stop.
         let _ = std::io::Write::write_all(&mut std::io::stdout(), greeting.as_bytes());
@@ -153,6 +155,7 @@ impl Broker {
             }
             reason = self.quorum.stopped() => Some(reason),
         };
+        service_manager::notify(service_manager::STOPPING);
         signals.end_at_the_next();
         self.stop().await?;
         match failure {

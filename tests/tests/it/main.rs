@@ -11,6 +11,7 @@ mod advertised_versions;
 mod assigned_consumers;
 mod bad_input;
 mod debian_corpus;
+mod deploy;
 mod dump_log;
 mod full_disk;
 mod hostile_connections;
