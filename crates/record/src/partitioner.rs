@@ -9,7 +9,7 @@ use crate::ids::PartitionIndex;
 /// ```
 /// use ottla_record::partitioner::partition_for_key;
 ///
-/// assert_eq!(partition_for_key(b"foobar", 6).map(|p| p.get()), Some(4));
+/// assert_eq!(partition_for_key(b"foobar", 6).map(|p| p.get()), Some(0));
 /// assert_eq!(partition_for_key(b"foobar", 0), None);
 /// ```
 pub fn partition_for_key(key: &[u8], partitions: u32) -> Option<PartitionIndex> {
