@@ -102,6 +102,21 @@ impl Producer {
         Ok(sent)
     }
 
+    /// A batch that leaves a gap behind what was sent, as a client with a defect would send. It is not kept.
+    ///
+    /// # Errors
+    /// As for [`Producer::batch`].
+    pub fn batch_behind_a_gap(
+        &self,
+        ids: Vec<RecordId>,
+        at: Timestamp,
+        rng: &mut Rng,
+    ) -> Result<SentBatch, Violation> {
+        let mut liar = self.clone();
+        liar.next = liar.next.advance(1);
+        liar.batch(ids, at, rng)
+    }
+
     /// The batch that begins with this record was answered, one way or another for good.
     pub fn settled(&mut self, first: RecordId, accepted: bool) {
         let Some(index) = self.unanswered.iter().position(|sent| sent.ids.first() == Some(&first)) else {

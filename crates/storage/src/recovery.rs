@@ -142,17 +142,31 @@ struct Loader<'a> {
     changed: Vec<Arc<dyn File>>,
 }
 
-/// True if the last time entry is that of the batch it names. What a power cut left behind the durable entries can look
-/// like anything, an entry below the recovery point included.
+/// True if the last time entry is that of the batch it names, and no batch up to the last offset entry is newer. What a
+/// power cut left behind the durable entries can look like anything, an entry below the recovery point included; and a
+/// start that was cut short may have emptied this index and not the other.
 fn last_time_is_true(segment: &Segment, file: &dyn File, len: u64) -> std::io::Result<bool> {
-    let Some(time) = segment.times.last() else { return Ok(true) };
-    let near = segment.offsets.last_where(&segment.files, |entry| entry.last_offset <= time.last_offset)?;
+    let time = segment.times.last();
+    let ends = [segment.offsets.last().map(|entry| entry.last_offset), time.map(|time| time.last_offset)];
+    let Some(end) = ends.into_iter().max().flatten() else { return Ok(true) };
+    let near = match time {
+        Some(time) => {
+            segment.offsets.last_where(&segment.files, |entry| entry.last_offset <= time.last_offset)?
+        }
+        None => None,
+    };
+    let mut named = time.is_none();
     let mut scan = BatchScan::short(file, near.map_or(0, |entry| u64::from(entry.position)), len);
     while let Scanned::Batch { header, .. } = scan.next(Check::Header)? {
-        if header.last_offset() >= time.last_offset {
-            return Ok(
-                header.last_offset() == time.last_offset && header.max_timestamp() == Some(time.timestamp)
-            );
+        match time {
+            Some(time) if header.last_offset() == time.last_offset => {
+                named = header.max_timestamp() == Some(time.timestamp);
+            }
+            _ if header.max_timestamp() > time.map(|time| time.timestamp) => return Ok(false),
+            _ => {}
+        }
+        if header.last_offset() >= end {
+            return Ok(named);
         }
     }
     Ok(false)
@@ -207,7 +221,7 @@ impl Loader<'_> {
             Some(end) => (end.next, end.size, end.indexer),
             None => (log_start, 0, Indexer::starting(None)),
         };
-        if log_end < self.start.recovery_point {
+        if log_end.max(log_start) < self.start.recovery_point {
             let base = self.segments.last().map_or(log_start, |segment| segment.base());
             return Err(self.corrupt(base, size, log_end, "the log ends here".to_owned()));
         }
@@ -471,7 +485,10 @@ impl Loader<'_> {
         let complete = stopped == Scanned::End || next_base == Some(next);
         let expected = next_base.map_or(flushed, |base| base.min(flushed));
         // A compacted segment may end before the next one begins; a file that was cut short is not told from that.
-        let lost = next < expected && !(stopped == Scanned::End && next_base.is_some() && self.compacted);
+        // Below the log start nothing is missed: the name of a deleted segment may be back without those behind it.
+        let log_start = self.start.log_start.unwrap_or(Offset::ZERO);
+        let lost = next.max(log_start) < expected
+            && !(stopped == Scanned::End && next_base.is_some() && self.compacted);
         if lost {
             let reason = match stopped {
                 Scanned::Invalid(error) => error.to_string(),

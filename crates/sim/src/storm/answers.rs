@@ -22,6 +22,10 @@ pub fn take(
 ) -> Result<(), Violation> {
     let Some(first) = waiting.ids.first().copied() else { return Ok(()) };
     match outcome {
+        _ if waiting.has_gap && outcome.is_err() => Ok(()),
+        Ok(_) if waiting.has_gap => {
+            Err(broken(Invariant::ProducerOrder, "a batch was taken, and the one before it is missing"))
+        }
         Ok(produced) => {
             tally.acknowledged += 1;
             check(&waiting, &produced, view, clients)?;

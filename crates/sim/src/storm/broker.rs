@@ -59,6 +59,8 @@ pub struct Waiting {
     pub acks: Acks,
     /// It ends a transaction.
     pub is_marker: bool,
+    /// It must be refused: there is a gap before it.
+    pub has_gap: bool,
 }
 
 /// Why a broker did not come up.

@@ -48,7 +48,7 @@ impl Run {
                     self.note(|| format!("partition {number} is {:?} from now on", config.durability));
                     return broker.configure(number, config, &mut self.world);
                 }
-                Ok(())
+                self.leave_a_gap(number, broker)
             }
             _ => self.register_again(number, broker),
         }
@@ -94,6 +94,25 @@ impl Run {
         }
     }
 
+    /// A client with a defect leaves out a record. The log must know that, as long as it has anything of the producer.
+    fn leave_a_gap(&mut self, number: usize, broker: &mut Broker) -> Result<(), Violation> {
+        let Some((host, clients)) = broker.serving(number, &self.world) else { return Ok(()) };
+        let writer = self.rng.index(clients.writers.len());
+        let (log_start, sound) = (host.view.log_start, !clients.gaps_allowed);
+        let Some(clients) = self.world.partitions.get_mut(number) else { return Ok(()) };
+        let Some(client) = clients.writers.get(writer) else { return Ok(()) };
+        let producer = &client.producer;
+        let known =
+            producer.is_idempotent() && producer.unanswered.is_empty() && client.newest >= Some(log_start);
+        if !known || !sound || producer.transactional {
+            return Ok(());
+        }
+        let ids = clients.oracle.draw(1);
+        let sent = producer.batch_behind_a_gap(ids.clone(), self.world.wall, &mut self.rng)?;
+        let waiting = Waiting { writer, ids, acks: client.acks, is_marker: false, has_gap: true };
+        broker.produce(number, sent.validated(self.world.wall)?, waiting, &mut self.world)
+    }
+
     fn send_again(&mut self, number: usize, writer: usize, broker: &mut Broker) -> Result<(), Violation> {
         let unanswered = match self.producer(number, writer) {
             Some(client) => {
@@ -128,7 +147,7 @@ impl Run {
         let batches = sent.validated(self.world.wall)?;
         let acks = self.world.partitions.get(number).and_then(|clients| clients.writers.get(writer));
         let acks = acks.map_or(Acks::All, |client| client.acks);
-        let waiting = Waiting { writer, ids: sent.ids.clone(), acks, is_marker: false };
+        let waiting = Waiting { writer, ids: sent.ids.clone(), acks, is_marker: false, has_gap: false };
         broker.produce(number, batches, waiting, &mut self.world)
     }
 
@@ -162,7 +181,7 @@ impl Run {
         let bytes = builder.build().map_err(|error| broken(Invariant::NoPanic, error.to_string()))?;
         let batches = validated_marker(bytes, self.world.wall)?;
         let ids = vec![RecordId::marker(coordinator_epoch)];
-        let waiting = Waiting { writer, ids, acks: Acks::All, is_marker: true };
+        let waiting = Waiting { writer, ids, acks: Acks::All, is_marker: true, has_gap: false };
         broker.produce(number, batches, waiting, &mut self.world)
     }
 
