@@ -113,6 +113,7 @@ pub struct Broker {
     spec: Spec,
     child: Child,
     port: u16,
+    api_port: u16,
     scratch: TempDir,
     data_dir: PathBuf,
     ready_after: Duration,
@@ -130,7 +131,7 @@ impl Broker {
         std::fs::create_dir_all(&parent)?;
         let scratch = tempfile::Builder::new().prefix("broker-").tempdir_in(parent)?;
         let data_dir = spec.data_dir.clone().unwrap_or_else(|| scratch.path().join("data"));
-        let port = free_port();
+        let (port, api_port) = (free_port(), free_port());
         if spec.kind == Kind::Kafka {
             kafka::format(&spec, scratch.path(), &data_dir, port)?;
         }
@@ -139,9 +140,17 @@ impl Broker {
             project::ottla(spec.profile)?;
         }
         let begin = Instant::now();
-        let child = spawn(&spec, scratch.path(), &data_dir, port)?;
-        let mut broker =
-            Self { spec, child, port, scratch, data_dir, ready_after: Duration::ZERO, expected: Vec::new() };
+        let child = spawn(&spec, scratch.path(), &data_dir, (port, api_port))?;
+        let mut broker = Self {
+            spec,
+            child,
+            port,
+            api_port,
+            scratch,
+            data_dir,
+            ready_after: Duration::ZERO,
+            expected: Vec::new(),
+        };
         broker.wait_ready(begin)?;
         Ok(broker)
     }
@@ -167,6 +176,11 @@ impl Broker {
     /// `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:PORT` of Ottla's gRPC and HTTP listener.
+    pub fn api_address(&self) -> String {
+        format!("127.0.0.1:{}", self.api_port)
     }
 
     /// The process id.
@@ -271,8 +285,8 @@ impl Broker {
     /// Starts the process again on the same directory and port, after [`Broker::kill`] or [`Broker::terminate`].
     pub fn restart(&mut self) {
         let begin = Instant::now();
-        self.child =
-            spawn(&self.spec, self.scratch.path(), &self.data_dir, self.port).expect("a second start");
+        self.child = spawn(&self.spec, self.scratch.path(), &self.data_dir, (self.port, self.api_port))
+            .expect("a second start");
         self.wait_ready(begin).unwrap_or_else(|error| panic!("restarting: {error:#}"));
     }
 }
@@ -296,9 +310,9 @@ impl Drop for Broker {
     }
 }
 
-fn spawn(spec: &Spec, scratch: &Path, data_dir: &Path, port: u16) -> anyhow::Result<Child> {
+fn spawn(spec: &Spec, scratch: &Path, data_dir: &Path, ports: (u16, u16)) -> anyhow::Result<Child> {
     let mut command = match spec.kind {
-        Kind::Ottla => ottla(spec, data_dir, port)?,
+        Kind::Ottla => ottla(spec, data_dir, ports)?,
         Kind::Kafka => kafka::command(spec, scratch),
     };
     if let Some((calls, file)) = &spec.trace {
@@ -318,14 +332,14 @@ fn traced(command: &Command, calls: &str, file: &Path) -> Command {
     strace
 }
 
-fn ottla(spec: &Spec, data_dir: &Path, port: u16) -> anyhow::Result<Command> {
+fn ottla(spec: &Spec, data_dir: &Path, (kafka, api): (u16, u16)) -> anyhow::Result<Command> {
     let mut command = Command::new(project::ottla(spec.profile)?);
     command.arg("serve").arg("--data-dir").arg(data_dir).env_remove("RUST_LOG");
     command.envs(spec.environment.iter().map(|(name, value)| (name, value)));
     if let Some(file) = &spec.config_file {
         command.arg("--config").arg(file);
     }
-    command.arg("--set").arg(format!("listeners=PLAINTEXT://127.0.0.1:{port}"));
+    command.arg("--set").arg(format!("listeners=PLAINTEXT://127.0.0.1:{kafka},API://127.0.0.1:{api}"));
     for (key, value) in &spec.settings {
         command.arg("--set").arg(format!("{key}={value}"));
     }
@@ -334,7 +348,7 @@ fn ottla(spec: &Spec, data_dir: &Path, port: u16) -> anyhow::Result<Command> {
 
 /// The command that would start a second `ottla` on the directory of a running one.
 pub fn second_on(broker: &Broker) -> Command {
-    ottla(&broker.spec, &broker.data_dir, free_port()).expect("the binary is built")
+    ottla(&broker.spec, &broker.data_dir, (free_port(), free_port())).expect("the binary is built")
 }
 
 /// User and system CPU time of a process, to the kernel's clock tick.

@@ -3,16 +3,24 @@
 use std::time::Duration;
 
 use ottla_node::coordination::config::BrokerConfig;
-use ottla_node::coordination::metadata::Endpoint;
+use ottla_node::coordination::metadata::{Endpoint, SecurityProtocol};
 
 /// How to publish and read, in commands that can be pasted.
 pub(crate) fn greeting(config: &BrokerConfig, endpoints: &[Endpoint], took: Duration) -> String {
-    let address = endpoints.first().map(address).unwrap_or_default();
+    let spoken = |api: bool| {
+        endpoints.iter().filter(move |endpoint| (endpoint.protocol == SecurityProtocol::Api) == api)
+    };
+    let address_of = |endpoint: Option<&Endpoint>| endpoint.map(address).unwrap_or_default();
+    let address = address_of(spoken(false).next());
+    let api = match spoken(true).next() {
+        Some(endpoint) => format!("gRPC, metrics and health on http://{}\n", self::address(endpoint)),
+        None => String::new(),
+    };
     format!(
         "\
 Ottla {version} is ready after {took} ms: node {node}, data in {data}
 Kafka clients connect to {address}
-
+{api}
   publish   echo 'hello' | kcat -b {address} -t greetings -P
   read      kcat -b {address} -t greetings -C -o beginning -e
   or with Kafka's tools

@@ -27,7 +27,7 @@ use crate::reload::Reload;
 use crate::service_manager;
 use crate::settings::Loaded;
 use crate::signals::Signals;
-use crate::sockets::{self, Bound};
+use crate::sockets::{self, Bound, Socket};
 
 /// More threads than this only take each other's work: connections are cheap, and the disk is one.
 const MAX_WORKERS: usize = 16;
@@ -135,9 +135,18 @@ impl Broker {
     /// Serves the connections that come, and says so. From here on a signal is answered by a clean stop.
     fn open_doors(&mut self, started: Instant) {
         let endpoints: Vec<_> = self.bound.iter().map(|bound| bound.advertised.clone()).collect();
-        for Bound { listener, advertised } in self.bound.drain(..) {
-            let front = Front::new(Arc::clone(&self.node), advertised.listener, self.limits);
-            self.fronts.spawn(listener.serve(front, self.stopping.subscribe()));
+        for Bound { socket, advertised } in self.bound.drain(..) {
+            let (node, stopping) = (Arc::clone(&self.node), self.stopping.subscribe());
+            match socket {
+                Socket::Kafka(listener) => {
+                    let front = Front::new(node, advertised.listener, self.limits);
+                    self.fronts.spawn(listener.serve(front, stopping));
+                }
+                Socket::Api(listener) => {
+                    let front = ottla_server::Front::new(node, api_limits(self.limits));
+                    self.fronts.spawn(listener.serve(front, stopping));
+                }
+            }
         }
         let took = started.elapsed();
         tracing::info!(took_ms = took.as_millis(), "ready");
@@ -216,6 +225,11 @@ fn limits(config: &BrokerConfig, descriptors: Descriptors) -> Limits {
         max_fetch_bytes: config.fetches.max_bytes,
         max_fetch_sessions: config.fetches.max_sessions,
     }
+}
+
+fn api_limits(limits: Limits) -> ottla_server::Limits {
+    let Limits { max_request_bytes, max_connections, max_idle, max_fetch_bytes, .. } = limits;
+    ottla_server::Limits { max_request_bytes, max_connections, max_idle, max_fetch_bytes }
 }
 
 /// 16 bytes from the system's generator.

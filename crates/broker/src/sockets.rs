@@ -1,39 +1,72 @@
 //! The addresses a broker listens on.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::Context;
-use ottla_kafka::{Listener, SocketBuffers};
-use ottla_node::coordination::config::{self, Endpoint};
+use ottla_kafka::SocketBuffers;
+use ottla_node::coordination::config::{self, Endpoint, ListenerProtocol};
 use ottla_node::coordination::metadata;
 
 /// A bound socket, and what clients are told of it.
 pub(crate) struct Bound {
-    pub(crate) listener: Listener,
+    pub(crate) socket: Socket,
     pub(crate) advertised: metadata::Endpoint,
+}
+
+/// The socket of one front door.
+pub(crate) enum Socket {
+    /// Kafka's wire protocol.
+    Kafka(ottla_kafka::Listener),
+    /// gRPC, metrics and health.
+    Api(ottla_server::Listener),
+}
+
+impl Socket {
+    fn bind(
+        protocol: ListenerProtocol,
+        address: SocketAddr,
+        buffers: SocketBuffers,
+    ) -> io::Result<(Self, SocketAddr)> {
+        match protocol {
+            ListenerProtocol::Kafka => {
+                let listener = ottla_kafka::Listener::bind(address, buffers)?;
+                let address = listener.local_address()?;
+                Ok((Self::Kafka(listener), address))
+            }
+            ListenerProtocol::Api => {
+                let listener = ottla_server::Listener::bind(address)?;
+                let address = listener.local_address()?;
+                Ok((Self::Api(listener), address))
+            }
+        }
+    }
 }
 
 /// Binds a listener. From here on clients can connect; they wait until the broker serves them.
 pub(crate) fn bind(listener: &config::Listener, buffers: SocketBuffers) -> anyhow::Result<Bound> {
-    let bind = || -> anyhow::Result<(Listener, SocketAddr)> {
-        let listener = match listener.bind.host.as_str() {
+    let bind = || -> anyhow::Result<(Socket, SocketAddr)> {
+        let bind = |address| Socket::bind(listener.protocol, address, buffers);
+        let port = listener.bind.port;
+        Ok(match listener.bind.host.as_str() {
             // Both families where the machine has both.
-            "" => Listener::bind((Ipv6Addr::UNSPECIFIED, listener.bind.port).into(), buffers)
-                .or_else(|_| Listener::bind((Ipv4Addr::UNSPECIFIED, listener.bind.port).into(), buffers))?,
-            _ => Listener::bind(resolve(&listener.bind)?, buffers)?,
-        };
-        let address = listener.local_address()?;
-        Ok((listener, address))
+            "" => bind((Ipv6Addr::UNSPECIFIED, port).into())
+                .or_else(|_| bind((Ipv4Addr::UNSPECIFIED, port).into()))?,
+            _ => bind(resolve(&listener.bind)?)?,
+        })
     };
     let (socket, address) = bind().with_context(|| format!("cannot listen on {}", listener.bind))?;
     let Endpoint { name, host, port } = listener.advertised.clone();
     let advertised = metadata::Endpoint {
         listener: name,
-        protocol: metadata::SecurityProtocol::Plaintext,
+        protocol: match listener.protocol {
+            ListenerProtocol::Kafka => metadata::SecurityProtocol::Plaintext,
+            ListenerProtocol::Api => metadata::SecurityProtocol::Api,
+        },
         host,
         port: if port == 0 { address.port() } else { port },
     };
-    Ok(Bound { listener: socket, advertised })
+    Ok(Bound { socket, advertised })
 }
 
 fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {

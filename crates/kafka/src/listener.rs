@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ottla_node::ConnectionId;
@@ -26,8 +25,6 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// Time that connections get to send what they owe when the broker stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-
-static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
 /// A bound listener that accepts nothing yet.
 #[derive(Debug)]
@@ -107,7 +104,7 @@ impl Listener {
                         continue;
                     }
                     front.connections.accepted();
-                    let id = ConnectionId(NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed));
+                    let id = ConnectionId::next();
                     let connection = Connection::new(Arc::clone(&front), stream, address, id);
                     let stopping = stopping.clone();
                     connections.spawn(async move {

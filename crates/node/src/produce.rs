@@ -43,6 +43,14 @@ pub struct ProduceOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionId(pub u64);
 
+impl ConnectionId {
+    /// A number that no connection has had yet, on whatever front door. 0 is never given out.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// The answer for one partition.
 pub type ProduceOutcome = Result<Produced, ProduceError>;
 

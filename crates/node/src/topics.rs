@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use ottla_record::produce::ProduceRules;
@@ -38,6 +39,8 @@ pub struct HostedTopic {
     /// By partition number; `None` for partitions hosted elsewhere.
     partitions: Vec<Option<Arc<PartitionHost>>>,
     traffic: Arc<TopicTraffic>,
+    /// Where the next records without a key go, modulo the number of partitions.
+    next_keyless: AtomicUsize,
 }
 
 /// The topic's configuration as the data path needs it.
@@ -104,7 +107,8 @@ impl HostedTopic {
         partitions: Vec<Option<Arc<PartitionHost>>>,
         traffic: Arc<TopicTraffic>,
     ) -> Self {
-        Self { name, id, settings: ArcSwap::from_pointee(settings), partitions, traffic }
+        let settings = ArcSwap::from_pointee(settings);
+        Self { name, id, settings, partitions, traffic, next_keyless: AtomicUsize::new(0) }
     }
 
     /// What goes in and out.
@@ -129,6 +133,16 @@ impl HostedTopic {
             Some(None) => Err(LookupError::Offline),
             None => Err(LookupError::UnknownTopicOrPartition),
         }
+    }
+
+    /// The partition for the next records that have no key and belong together: each in its turn, those that are not
+    /// hosted left out as long as there is another one.
+    pub fn next_keyless_partition(&self) -> PartitionIndex {
+        let turn = self.next_keyless.fetch_add(1, Ordering::Relaxed);
+        let count = self.partitions.len().max(1);
+        let hosted = |at: &usize| self.partitions.get(*at).is_some_and(Option::is_some);
+        let at = (0..count).map(|step| turn.wrapping_add(step) % count).find(hosted).unwrap_or(turn % count);
+        PartitionIndex::new(i32::try_from(at).unwrap_or(i32::MAX))
     }
 
     /// Partition slots: hosted or not.

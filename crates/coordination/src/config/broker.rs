@@ -20,7 +20,7 @@ pub struct BrokerConfig {
     pub rack: Option<String>,
     /// `log.dirs`, of which there is one, or `log.dir`.
     pub data_dir: PathBuf,
-    /// `listeners` with what `advertised.listeners` says of them; at least one.
+    /// `listeners` with what `advertised.listeners` says of them; at least one for Kafka clients.
     pub listeners: Vec<Listener>,
     /// What connections may take.
     pub connections: ConnectionLimits,

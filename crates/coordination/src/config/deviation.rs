@@ -32,7 +32,7 @@ pub const DEVIATIONS: &[Deviation] = &[
     fixed("controller.listener.names", "CONTROLLER", "one node needs no configuration"),
     fixed(
         "listeners",
-        "PLAINTEXT://127.0.0.1:9092",
+        "PLAINTEXT://127.0.0.1:9092,API://127.0.0.1:9095",
         "a broker without authentication is not open to the network unless somebody says so",
     ),
     computed(

@@ -55,15 +55,26 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// One address the broker listens on for Kafka clients.
+/// One address the broker listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
+    /// What is spoken there.
+    pub protocol: ListenerProtocol,
     /// Where it listens.
     pub bind: Endpoint,
     /// What clients are told. Port 0 here stands for the port that the system gives `bind`.
     pub advertised: Endpoint,
     /// Whether `advertised` is a guess that the log should mention: nobody set it, and `bind` is a wildcard.
     pub advertised_is_guessed: bool,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    /// Kafka's wire protocol.
+    Kafka,
+    /// HTTP: gRPC, metrics, health pages. Kafka clients are never told of it.
+    Api,
 }
 
 /// The texts the listeners are made of.
@@ -74,7 +85,7 @@ pub(super) struct ListenerKeys {
     pub(super) controller_names: Vec<String>,
 }
 
-/// The Kafka listeners of a broker. Listeners named in `controller.listener.names` are left out: Ottla's quorum
+/// The listeners of a broker. Listeners named in `controller.listener.names` are left out: Ottla's quorum
 /// does not speak Kafka's controller protocol, and Kafka's own sample file names one.
 pub(super) fn resolve(keys: &ListenerKeys, host_name: &str) -> Result<Vec<Listener>, ConfigError> {
     let is_controller = |endpoint: &Endpoint| keys.controller_names.contains(&endpoint.name);
@@ -102,16 +113,16 @@ pub(super) fn resolve(keys: &ListenerKeys, host_name: &str) -> Result<Vec<Listen
         if is_controller(&bind) {
             continue;
         }
-        check_protocol(&bind, &keys.security_protocols)?;
+        let protocol = protocol(&bind, &keys.security_protocols)?;
         let told = advertised.iter().find(|endpoint| endpoint.name == bind.name).cloned();
         let advertised_is_guessed = told.is_none() && bind.is_wildcard();
         let advertised = told.unwrap_or_else(|| Endpoint {
             host: if bind.is_wildcard() { host_name.to_owned() } else { bind.host.clone() },
             ..bind.clone()
         });
-        listeners.push(Listener { bind, advertised, advertised_is_guessed });
+        listeners.push(Listener { protocol, bind, advertised, advertised_is_guessed });
     }
-    if listeners.is_empty() {
+    if !listeners.iter().any(|listener| listener.protocol == ListenerProtocol::Kafka) {
         return Err(ConfigError::Conflict(
             "listeners names no listener for Kafka clients; PLAINTEXT://127.0.0.1:9092 is one".to_owned(),
         ));
@@ -143,19 +154,17 @@ fn endpoints(key: &str, texts: &[String]) -> Result<Vec<Endpoint>, ConfigError> 
     Ok(endpoints)
 }
 
-fn check_protocol(bind: &Endpoint, map: &str) -> Result<(), ConfigError> {
+fn protocol(bind: &Endpoint, map: &str) -> Result<ListenerProtocol, ConfigError> {
     let of_name = |entry: &str| {
         let (name, protocol) = entry.trim().split_once(':')?;
         name.eq_ignore_ascii_case(&bind.name).then(|| protocol.trim().to_ascii_uppercase())
     };
     match map.split(',').find_map(of_name).as_deref() {
-        Some("PLAINTEXT") => Ok(()),
+        Some("PLAINTEXT") => Ok(ListenerProtocol::Kafka),
         Some(protocol) => Err(ConfigError::Conflict(format!(
             "{bind} asks for {protocol}, which this version does not serve yet; PLAINTEXT is what it serves"
         ))),
-        None if bind.name == "API" => Err(ConfigError::Conflict(format!(
-            "{bind}: the HTTP and gRPC listener is not part of this version yet; PLAINTEXT is what it serves"
-        ))),
+        None if bind.name == "API" => Ok(ListenerProtocol::Api),
         None => Err(ConfigError::Conflict(format!(
             "No security protocol defined for listener {}: add {}:PLAINTEXT to listener.security.protocol.map",
             bind.name, bind.name

@@ -44,7 +44,7 @@ pub use document::document;
 pub use explain::explain;
 pub use given::{Given, GivenError, Notice, Origin};
 pub use layers::{Layers, Source};
-pub use listener::{Endpoint, Listener};
+pub use listener::{Endpoint, Listener, ListenerProtocol};
 pub use suggestion::nearest;
 pub use table::{definitions, find};
 pub use topic::{AckDurability, TopicConfig};

@@ -93,6 +93,7 @@ fn kafkas_own_file() {
             data_dir: "/tmp/kraft-combined-logs",
             listeners: [
                 Listener {
+                    protocol: Kafka,
                     bind: Endpoint {
                         name: "PLAINTEXT",
                         host: "",
@@ -148,7 +149,7 @@ fn kafkas_own_file() {
         Not the default:
           advertised.listeners           = PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093   (default: not set)
           listener.security.protocol.map = CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL   (default: SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT)
-          listeners                      = PLAINTEXT://:9092,CONTROLLER://:9093   (default: PLAINTEXT://127.0.0.1:9092)
+          listeners                      = PLAINTEXT://:9092,CONTROLLER://:9093   (default: PLAINTEXT://127.0.0.1:9092,API://127.0.0.1:9095)
           log.dirs                       = /tmp/kraft-combined-logs   (default: not set)
           log.retention.hours            = 1   (default: 168)
           socket.receive.buffer.bytes    = 102400   (default: 1048576)
@@ -163,7 +164,7 @@ fn kafkas_own_file() {
           node.id                                          = 1   (Kafka: required; one node needs no configuration)
           process.roles                                    = broker,controller   (Kafka: required; one node needs no configuration)
           controller.listener.names                        = CONTROLLER   (Kafka: required; one node needs no configuration)
-          listeners                                        = PLAINTEXT://127.0.0.1:9092   (Kafka: PLAINTEXT://:9092; a broker without authentication is not open to the network unless somebody says so)
+          listeners                                        = PLAINTEXT://127.0.0.1:9092,API://127.0.0.1:9095   (Kafka: PLAINTEXT://:9092; a broker without authentication is not open to the network unless somebody says so)
           advertised.listeners                             = the listeners; of a wildcard address the host name   (Kafka: not set; Kafka refuses to start with 0.0.0.0; here the log says what clients will be told)
           socket.receive.buffer.bytes                      = 1048576   (Kafka: 102400; measured: less CPU per byte; left to the kernel where it does not allow as much)
           socket.send.buffer.bytes                         = 524288   (Kafka: 102400; measured: less CPU per byte; left to the kernel where it does not allow as much)
@@ -189,6 +190,7 @@ fn nothing_given() {
             data_dir: "./ottla-data",
             listeners: [
                 Listener {
+                    protocol: Kafka,
                     bind: Endpoint {
                         name: "PLAINTEXT",
                         host: "127.0.0.1",
@@ -198,6 +200,20 @@ fn nothing_given() {
                         name: "PLAINTEXT",
                         host: "127.0.0.1",
                         port: 9092,
+                    },
+                    advertised_is_guessed: false,
+                },
+                Listener {
+                    protocol: Api,
+                    bind: Endpoint {
+                        name: "API",
+                        host: "127.0.0.1",
+                        port: 9095,
+                    },
+                    advertised: Endpoint {
+                        name: "API",
+                        host: "127.0.0.1",
+                        port: 9095,
                     },
                     advertised_is_guessed: false,
                 },
@@ -252,7 +268,7 @@ fn nothing_given() {
           node.id                                          = 1   (Kafka: required; one node needs no configuration)
           process.roles                                    = broker,controller   (Kafka: required; one node needs no configuration)
           controller.listener.names                        = CONTROLLER   (Kafka: required; one node needs no configuration)
-          listeners                                        = PLAINTEXT://127.0.0.1:9092   (Kafka: PLAINTEXT://:9092; a broker without authentication is not open to the network unless somebody says so)
+          listeners                                        = PLAINTEXT://127.0.0.1:9092,API://127.0.0.1:9095   (Kafka: PLAINTEXT://:9092; a broker without authentication is not open to the network unless somebody says so)
           advertised.listeners                             = the listeners; of a wildcard address the host name   (Kafka: not set; Kafka refuses to start with 0.0.0.0; here the log says what clients will be told)
           socket.receive.buffer.bytes                      = 1048576   (Kafka: 102400; measured: less CPU per byte; left to the kernel where it does not allow as much)
           socket.send.buffer.bytes                         = 524288   (Kafka: 102400; measured: less CPU per byte; left to the kernel where it does not allow as much)
@@ -314,12 +330,15 @@ fn what_a_person_is_told_about_values() {
             num.partition=3
                 notice: server.properties, line 1: unknown configuration num.partition; did you mean num.partitions?
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
             retention.ms=1
                 notice: server.properties, line 1: unknown configuration retention.ms; did you mean log.retention.ms?
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
             zookeeper.connect=localhost:2181
                 notice: server.properties, line 1: unknown configuration zookeeper.connect
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
             num.partitions=many
                 error: server.properties, line 1: Invalid value many for configuration num.partitions: Not a number of type INT; allowed: [1,...]
             log.retention.hours=1 ; min.insync.replicas=0
@@ -329,6 +348,7 @@ fn what_a_person_is_told_about_values() {
             num.io.threads=16 ; background.threads=2
                 notice: accepted, but without effect in this version: background.threads, num.io.threads
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
             authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
                 error: server.properties, line 1: authorizer.class.name is not supported: Ottla runs no Java classes, and without org.apache.kafka.metadata.authorizer.StandardAuthorizer more would be allowed than was meant
             a=\u1
@@ -336,6 +356,7 @@ fn what_a_person_is_told_about_values() {
             listener.name.plaintext.max.connections=5
                 notice: accepted, but without effect in this version: listener.name.plaintext.max.connections
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
             listener.name.plaintext.max.connections=five
                 error: server.properties, line 1: Invalid value five for configuration max.connections: Not a number of type INT; allowed: [0,...]
         "#]],
@@ -389,7 +410,7 @@ fn listeners() {
             listeners=PLAINTEXT://:9092,SASL_SSL://:9093
                 error: SASL_SSL://:9093 asks for SASL_SSL, which this version does not serve yet; PLAINTEXT is what it serves
             listeners=API://127.0.0.1:9095
-                error: API://127.0.0.1:9095: the HTTP and gRPC listener is not part of this version yet; PLAINTEXT is what it serves
+                error: listeners names no listener for Kafka clients; PLAINTEXT://127.0.0.1:9092 is one
             listeners=FOO://a:1
                 error: No security protocol defined for listener FOO: add FOO:PLAINTEXT to listener.security.protocol.map
             listeners=PLAINTEXT://:9092,PLAINTEXT://:9094
@@ -446,6 +467,7 @@ fn rules_between_keys() {
                 error: log.retention.ms must be unlimited (-1) or, greater than or equal to 1
             log.retention.hours=-1
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
             log.roll.ms=0
                 error: log.roll.ms must be greater than or equal to 1
             log.roll.jitter.ms=-1
@@ -454,12 +476,14 @@ fn rules_between_keys() {
                 error: You must set `node.id` to the same value as `broker.id`.
             broker.id=3
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
             max.connections.per.ip=0
                 notice: accepted, but without effect in this version: max.connections.per.ip
                 error: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.
             max.connections.per.ip=0 ; max.connections.per.ip.overrides=127.0.0.1:5,::1:6
                 notice: accepted, but without effect in this version: max.connections.per.ip, max.connections.per.ip.overrides
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
             max.connections.per.ip.overrides=a:b
                 notice: accepted, but without effect in this version: max.connections.per.ip.overrides
                 error: Invalid value a:b for configuration max.connections.per.ip.overrides: expected host:count

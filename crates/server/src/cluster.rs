@@ -1,0 +1,123 @@
+//! The service `Cluster`: its brokers, and the disk of this one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ottla_node::coordination::metadata::{Broker, Endpoint, Image};
+use ottla_node::record::BrokerId;
+use ottla_rpc::v1;
+use ottla_rpc::v1::cluster_server::Cluster;
+use tonic::{Request, Response, Status};
+
+use crate::front::Front;
+use crate::topics::{count, user_topics};
+
+#[derive(Clone)]
+pub(crate) struct ClusterService {
+    front: Arc<Front>,
+}
+
+impl ClusterService {
+    pub(crate) fn new(front: &Arc<Front>) -> Self {
+        Self { front: Arc::clone(front) }
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn describe_cluster(
+        &self,
+        _request: Request<v1::DescribeClusterRequest>,
+    ) -> Result<Response<v1::DescribeClusterResponse>, Status> {
+        let node = &self.front.node;
+        let image = node.image();
+        let held = Held::count(&image);
+        Ok(Response::new(v1::DescribeClusterResponse {
+            cluster_id: image.cluster_id().map(|id| id.to_string()).unwrap_or_default(),
+            // As long as the quorum has one voter, it is the controller.
+            controller: Some(node.id().get()),
+            answered_by: node.id().get(),
+            brokers: image.brokers().map(|registered| broker(registered, &held)).collect(),
+            topics: count(user_topics(&image).count()),
+            partitions: count(image.partition_count()),
+            leaderless_partitions: held.leaderless,
+            under_replicated_partitions: held.under_replicated,
+            metadata_version: image.version(),
+        }))
+    }
+
+    async fn describe_log_dirs(
+        &self,
+        request: Request<v1::DescribeLogDirsRequest>,
+    ) -> Result<Response<v1::DescribeLogDirsResponse>, Status> {
+        let wanted = request.into_inner().topics;
+        let described = self.front.node.describe_log_directory(None).await;
+        let topics = described.topics.into_iter();
+        let topics =
+            topics.filter(|(topic, _)| wanted.is_empty() || wanted.iter().any(|name| **name == **topic));
+        let logs = topics.flat_map(|(topic, replicas)| {
+            replicas.into_iter().map(move |replica| v1::LogSize {
+                topic: topic.to_string(),
+                partition: replica.partition.get(),
+                size_bytes: bytes(replica.size_bytes),
+            })
+        });
+        let (total_bytes, free_bytes) =
+            described.space.map_or((0, 0), |space| (bytes(space.total), bytes(space.free)));
+        Ok(Response::new(v1::DescribeLogDirsResponse {
+            path: described.path.display().to_string(),
+            total_bytes,
+            free_bytes,
+            logs: logs.collect(),
+        }))
+    }
+}
+
+/// What brokers hold, counted over all partitions.
+#[derive(Default)]
+struct Held {
+    leaders: BTreeMap<BrokerId, i32>,
+    replicas: BTreeMap<BrokerId, i32>,
+    leaderless: i32,
+    under_replicated: i32,
+}
+
+impl Held {
+    fn count(image: &Image) -> Self {
+        let mut held = Self::default();
+        for (_, partition) in image.topics().flat_map(|topic| topic.partitions()) {
+            match partition.leader {
+                Some(leader) => *held.leaders.entry(leader).or_default() += 1,
+                None => held.leaderless += 1,
+            }
+            for replica in &partition.replicas {
+                *held.replicas.entry(*replica).or_default() += 1;
+            }
+            if partition.isr.len() < partition.replicas.len() {
+                held.under_replicated += 1;
+            }
+        }
+        held
+    }
+}
+
+fn broker(registered: &Arc<Broker>, held: &Held) -> v1::Broker {
+    let of = |counts: &BTreeMap<BrokerId, i32>| counts.get(&registered.id).copied().unwrap_or(0);
+    v1::Broker {
+        id: registered.id.get(),
+        endpoints: registered.endpoints.iter().map(endpoint).collect(),
+        rack: registered.rack.clone(),
+        fenced: !registered.is_active(),
+        leaders: of(&held.leaders),
+        replicas: of(&held.replicas),
+    }
+}
+
+fn endpoint(endpoint: &Endpoint) -> v1::Endpoint {
+    let Endpoint { listener, host, port, .. } = endpoint;
+    v1::Endpoint { listener: listener.clone(), host: host.clone(), port: i32::from(*port) }
+}
+
+fn bytes(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,36 @@
+//! What all connections share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_node::Node;
+use tokio_util::sync::CancellationToken;
+
+/// The HTTP front door of one node.
+#[derive(Debug)]
+pub struct Front {
+    pub(crate) node: Arc<Node>,
+    pub(crate) limits: Limits,
+    /// Cancelled when the broker begins to stop: streams end, and clients look for another broker.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// Bounds on what clients may hold of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one message (`socket.request.max.bytes`).
+    pub max_request_bytes: usize,
+    /// Connections at once (`max.connections`).
+    pub max_connections: usize,
+    /// A connection without a request is closed after this (`connections.max.idle.ms`).
+    pub max_idle: Duration,
+    /// Bytes of records in one message to a reader (`fetch.max.bytes`).
+    pub max_fetch_bytes: usize,
+}
+
+impl Front {
+    /// A front door to `node`.
+    pub fn new(node: Arc<Node>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self { node, limits, stopping: CancellationToken::new() })
+    }
+}

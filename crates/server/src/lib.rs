@@ -1,0 +1,40 @@
+//! The HTTP port: gRPC, metrics and health pages.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`listener`] | the listening socket: bounds, tuning, draining |
+//! | [`front`] | what all connections share: [`Front`], [`Limits`] |
+//! | `connection` | one connection: which HTTP it speaks, and how long it may idle |
+//! | `router` | from a path to a service or a page |
+//! | `pages` | `/metrics`, `/health/live`, `/health/ready` |
+//! | `log`, `topics`, `configs`, `cluster` | the services of `proto/ottla/v1` |
+//! | `publish`, `positions` | what the service `Log` does with records, and places among them |
+//! | `answer` | the body of a response, and what may end it from outside |
+//! | `reflection` | what a client asks that has no `.proto` |
+//! | `errors` | the one map from our errors to what a gRPC client sees |
+//! | `deadline` | how long a caller waits |
+//!
+//! Invariant: nothing is queued for a client that does not read. A stream's next read of the log happens when HTTP/2 has
+//! room for its result; a stream that waits for records holds no buffer.
+//!
+//! Invariant: a request's memory is bounded by `socket.request.max.bytes`, a connection's by its windows and its number of
+//! streams.
+
+mod answer;
+mod cluster;
+mod configs;
+mod connection;
+mod deadline;
+mod errors;
+pub mod front;
+pub mod listener;
+mod log;
+mod pages;
+mod positions;
+mod publish;
+mod reflection;
+mod router;
+mod topics;
+
+pub use front::{Front, Limits};
+pub use listener::{DRAIN_TIMEOUT, Listener};
