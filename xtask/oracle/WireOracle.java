@@ -41,6 +41,7 @@ public class WireOracle {
         "org.apache.kafka.coordinator.transaction.generated.",
         "org.apache.kafka.coordinator.share.generated.",
         "org.apache.kafka.server.log.remote.metadata.storage.generated.",
+        "org.apache.kafka.common.metadata.",
     };
     static final ObjectMapper MAPPER = new ObjectMapper().configure(JsonParser.Feature.ALLOW_COMMENTS, true);
     static final JsonNodeFactory JSON = JsonNodeFactory.instance;
@@ -208,7 +209,7 @@ public class WireOracle {
         }
 
         static JsonNode definition(String name) throws IOException {
-            for (String folder : new String[] {"common/message/", "message/"}) {
+            for (String folder : new String[] {"common/message/", "message/", "common/metadata/"}) {
                 try (InputStream in = WireOracle.class.getClassLoader().getResourceAsStream(folder + name + ".json")) {
                     if (in != null) {
                         return MAPPER.readTree(in);

@@ -28,12 +28,26 @@ use crate::kafka_jars::kafka_jars;
 use crate::process;
 
 /// Jar, folder inside it, and the file of `schema/` for what is neither request nor response.
-const SOURCES: [(&str, &str, &str); 5] = [
+const SOURCES: [(&str, &str, &str); 6] = [
     ("kafka-clients", "common/message", "data"),
     ("kafka-group-coordinator", "common/message", "group-records"),
     ("kafka-transaction-coordinator", "common/message", "transaction-records"),
     ("kafka-share-coordinator", "common/message", "share-records"),
     ("kafka-storage", "message", "storage"),
+    ("kafka-metadata", "common/metadata", "metadata-records"),
+];
+
+/// Of Kafka's cluster metadata, what an import of its topics has to understand.
+const METADATA_RECORDS: [&str; 9] = [
+    "TopicRecord",
+    "PartitionRecord",
+    "PartitionChangeRecord",
+    "ConfigRecord",
+    "RemoveTopicRecord",
+    "ProducerIdsRecord",
+    "BeginTransactionRecord",
+    "EndTransactionRecord",
+    "AbortTransactionRecord",
 ];
 
 /// Regenerates `crates/wire/schema/*.schema`.
@@ -47,6 +61,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
             let name = text(message, "name")?;
             // Of `kafka-storage` only the producers' snapshot is a file of the log; the others are tiered storage's.
             if rest == "storage" && name != "ProducerSnapshot" {
+                continue;
+            }
+            if rest == "metadata-records" && !METADATA_RECORDS.contains(&name) {
                 continue;
             }
             let file = match text(message, "type")? {

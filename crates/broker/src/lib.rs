@@ -7,6 +7,7 @@
 //! | [`logging`] | where log lines go, how much is said, and what a panic does
 //! | [`reload`] | reading the configuration file anew |
 //! | [`serve`] | the order in which a broker starts and stops |
+//! | [`import`] | a directory without its broker, for `ottla log import` |
 //! | `limits` | what the system lets this process have |
 //! | `sockets` | the addresses it listens on |
 //! | `membership` | how it joins its cluster |
@@ -17,6 +18,7 @@
 
 pub mod cli;
 mod greeting;
+pub mod import;
 mod limits;
 pub mod logging;
 mod membership;

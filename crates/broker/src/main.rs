@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ottla_broker::cli::{Cli, Command};
+use ottla_broker::cli::{Cli, Command, LogFormat};
+use ottla_broker::import::LocalDirectories;
 use ottla_broker::reload::Reload;
 use ottla_broker::{logging, serve, settings};
 use ottla_cli::Ports;
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let arguments = match Cli::parse().command {
         Command::Serve(arguments) => arguments,
-        Command::Tool(command) => return ottla_cli::run(&command, &Ports {}),
+        Command::Tool(command) => return run_tool(&command),
     };
     let settings = match settings::load(&arguments) {
         Ok(settings) => settings,
@@ -45,4 +46,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_tool(command: &ottla_cli::Command) -> ExitCode {
+    // What a tool has to say it says itself; of the parts it uses, only warnings are worth a person's attention.
+    if let Err(error) = logging::start(LogFormat::Text, Some("warn"), None) {
+        eprintln!("ottla: {error:#}");
+        return ExitCode::from(USAGE);
+    }
+    ottla_cli::run(command, &Ports { import: &LocalDirectories })
 }

@@ -193,7 +193,10 @@ impl Broker {
     }
 }
 
-fn open_directory(config: &BrokerConfig, descriptors: Descriptors) -> anyhow::Result<LogDirectory> {
+pub(crate) fn open_directory(
+    config: &BrokerConfig,
+    descriptors: Descriptors,
+) -> anyhow::Result<LogDirectory> {
     let disk = Arc::new(FsDisk::open(&config.data_dir)?);
     let fresh = DirectoryId(Uuid::from_random(random()));
     let limits =
@@ -234,7 +237,7 @@ fn api_limits(limits: Limits) -> ottla_server::Limits {
 
 /// 16 bytes from the system's generator.
 #[allow(clippy::expect_used, reason = "without ids that nobody else draws, no promise of the broker holds")]
-fn random() -> [u8; 16] {
+pub(crate) fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
     let flags = rustix::rand::GetRandomFlags::empty();
     let drawn = rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut bytes, flags));

@@ -13,17 +13,20 @@ use crate::output::{Form, Output};
 /// Every command but `serve`, which is the binary's own.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Looks into the files of a log, without a broker.
+    /// Works on the files of a log, without a broker.
     #[command(subcommand, disable_help_subcommand = true)]
     Log(log::LogCommand),
 }
 
 /// What the binary lends to commands that need more than this crate may use.
-pub struct Ports {}
+pub struct Ports<'a> {
+    /// Opens data directories for `ottla log import`.
+    pub import: &'a dyn log::import::ImportHost,
+}
 
 impl Command {
     /// Carries the command out.
-    pub fn execute(&self, ports: &Ports, output: &mut Output<'_>) -> Result<(), Failure> {
+    pub fn execute(&self, ports: &Ports<'_>, output: &mut Output<'_>) -> Result<(), Failure> {
         match self {
             Self::Log(command) => command.execute(ports, output),
         }

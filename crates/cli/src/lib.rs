@@ -11,7 +11,20 @@
 //!
 //! ```
 //! use clap::Parser;
-//! use ottla_cli::{Command, Form, Output, Ports};
+//! use ottla_cli::{Command, Form, ImportHost, ImportTarget, Output, Ports};
+//!
+//! // The binary lends what this crate may not use; here it is nothing.
+//! struct NoHost;
+//! impl ImportHost for NoHost {
+//!     # fn is_topic_config(&self, _: &str) -> bool { false }
+//!     fn open(
+//!         &self,
+//!         _: &std::path::Path,
+//!         _: Option<ottla_record::BrokerId>,
+//!     ) -> Result<Box<dyn ImportTarget>, String> {
+//!         Err("there is no broker in this program".to_owned())
+//!     }
+//! }
 //!
 //! #[derive(Parser)]
 //! struct Cli {
@@ -21,7 +34,7 @@
 //!
 //! let cli = Cli::parse_from(["ottla", "log", "dump", "--json", "no-such-file"]);
 //! let (mut out, mut err) = (Vec::new(), Vec::new());
-//! let failure = cli.command.execute(&Ports {}, &mut Output::new(&mut out, &mut err, Form::Text)).unwrap_err();
+//! let failure = cli.command.execute(&Ports { import: &NoHost }, &mut Output::new(&mut out, &mut err, Form::Text)).unwrap_err();
 //! assert_eq!(failure.exit_code(), 1);
 //! assert_eq!(failure.to_string(), "no-such-file: No such file or directory (os error 2)");
 //! ```
@@ -30,6 +43,7 @@ pub mod commands;
 pub mod failure;
 pub mod output;
 
+pub use commands::log::import::{ImportHost, ImportTarget, NewTopic};
 pub use commands::{Command, Ports, run};
 pub use failure::Failure;
 pub use output::{Form, Output};

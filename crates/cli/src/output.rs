@@ -9,7 +9,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-pub use bytes::Shown;
+pub use bytes::{Bytes, Shown};
 pub use table::{Align, Table};
 pub use time::{Duration, Instant};
 

@@ -249,6 +249,16 @@ impl LogDirectory {
         note(&self.high_watermarks, name, offset);
     }
 
+    /// Takes in a partition whose files have been brought here from elsewhere, durably: where its log starts, and below
+    /// which offset its bytes are complete. Call it when the files are in place and synced, and before the log is opened.
+    pub fn adopt_partition(&self, name: &TopicPartition, start: LogStart) -> Result<(), StorageError> {
+        self.lower_recovery_point(name, start.recovery_point)?;
+        match start.log_start {
+            Some(log_start) => self.store_log_start(name, log_start),
+            None => Ok(()),
+        }
+    }
+
     /// Writes the checkpoints that changed, durably: every second or so, and at the end.
     pub fn store_checkpoints(&self) -> Result<(), StorageError> {
         for checkpoint in [Checkpoint::RecoveryPoints, Checkpoint::LogStarts, Checkpoint::HighWatermarks] {

@@ -7,6 +7,7 @@
 //! | [`api_key`] | [`ApiKey`]: versions, flexible versions, header versions |
 //! | [`error_code`] | [`ErrorCode`] with Kafka's names |
 //! | [`frame`] | whole requests and responses: header, body, length |
+//! | [`cluster_metadata`] | the records of Kafka's cluster metadata that an import reads |
 //! | [`records`] | the records of the coordinators' topics: which type, which version, key and value |
 //!
 //! ```
@@ -34,6 +35,7 @@
 //! ```
 
 pub mod api_key;
+pub mod cluster_metadata;
 pub mod codec;
 pub mod error_code;
 pub mod frame;

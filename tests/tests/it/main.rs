@@ -15,6 +15,7 @@ mod deploy;
 mod dump_log;
 mod full_disk;
 mod hostile_connections;
+mod import;
 mod kafka_tools;
 mod kill_nine;
 mod lifecycle;

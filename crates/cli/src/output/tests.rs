@@ -32,6 +32,12 @@ fn moments_and_spans() {
     assert_eq!([span(12), span(2_540), span(243_000), span(3_725_000)], ["12ms", "2.5s", "4m 03s", "1h 02m"]);
 }
 
+#[test]
+fn sizes() {
+    let texts = [0, 1023, 1024, 1_572_864, 5 << 30, u64::MAX].map(|bytes| Bytes(bytes).to_string());
+    assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "5.0 GiB", "16777215.9 TiB"]);
+}
+
 fn check_table(width: Option<usize>, expected: Expect) {
     let mut table =
         Table::new([("topic", Align::Left), ("partitions", Align::Right), ("configs", Align::Left)]);

@@ -1,6 +1,7 @@
 //! Applies commands to the image: the only place where it changes.
 
 mod configuration;
+mod import;
 mod partition;
 mod registration;
 mod topics;
@@ -31,6 +32,7 @@ impl Image {
             Command::AllocateProducerIds(c) => Response::AllocateProducerIds(self.allocate_producer_ids(c)),
             Command::AlterPartition(c) => Response::AlterPartition(self.alter_partition(c)),
             Command::ElectLeaders(c) => Response::ElectLeaders(self.elect_leaders(c)),
+            Command::ImportTopics(c) => Response::ImportTopics(self.import_topics(c)),
         };
         debug_assert_eq!(self.check_invariants(), Ok(()));
         response

@@ -6,7 +6,7 @@
 
 use ottla_record::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Incarnation, LeaderEpoch, PartitionEpoch, PartitionIndex,
-    TopicId,
+    ProducerId, TopicId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ pub enum Command {
     AlterPartition(AlterPartition),
     /// Elections that an operator asks for.
     ElectLeaders(ElectLeaders),
+    /// Topics whose logs have been taken over from elsewhere.
+    ImportTopics(ImportTopics),
 }
 
 /// Gives the cluster its id. Asked again with the same id, it answers the same.
@@ -304,4 +306,31 @@ pub enum Election {
     Preferred,
     /// Any replica, for partitions without a leader: acknowledged records may be lost by it.
     Unclean,
+}
+
+/// Topics whose logs lie in a broker's directory already, taken over from another cluster with their identity: all of them,
+/// or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportTopics {
+    /// Where the logs are: the only replica of every partition.
+    pub broker: BrokerId,
+    /// In which registration.
+    pub epoch: BrokerEpoch,
+    /// The topics.
+    pub topics: Vec<ImportedTopic>,
+    /// Above every producer id that the logs know, so that no new producer is taken for an old one.
+    pub next_producer_id: ProducerId,
+}
+
+/// A topic to take over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedTopic {
+    /// Its name.
+    pub name: String,
+    /// The id it had.
+    pub id: TopicId,
+    /// The leader epoch in which each partition starts here, above all epochs in its log.
+    pub leader_epochs: Vec<LeaderEpoch>,
+    /// The configs it had.
+    pub configs: Vec<(String, Option<String>)>,
 }

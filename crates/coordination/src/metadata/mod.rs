@@ -32,16 +32,16 @@ pub use broker::{Broker, Endpoint, SecurityProtocol};
 pub use command::{
     AllocateProducerIds, AlterConfigs, AlterPartition, BeginShutdown, Command, ConfigChange, ConfigEdit,
     ConfigOp, ConfigResource, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, Election,
-    FenceBroker, FormCluster, IsrChange, IsrMember, Layout, ManualAssignment, NewPartitions, NewTopic,
-    RegisterBroker, TopicSelector, UnfenceBroker, UnregisterBroker,
+    FenceBroker, FormCluster, ImportTopics, ImportedTopic, IsrChange, IsrMember, Layout, ManualAssignment,
+    NewPartitions, NewTopic, RegisterBroker, TopicSelector, UnfenceBroker, UnregisterBroker,
 };
 pub use image::{Image, TopicChange};
 pub use name::TopicName;
 pub use placement::PlacementSeed;
 pub use response::{
     AlterConfigError, AlterPartitionError, BrokerError, CreatePartitionsError, CreateTopicError,
-    CreatedTopic, DeleteTopicError, DeletedTopic, ElectLeaderError, PartitionState, ProducerIdBlock,
-    RegisterBrokerError, Response,
+    CreatedTopic, DeleteTopicError, DeletedTopic, ElectLeaderError, ImportTopicsError, PartitionState,
+    ProducerIdBlock, RegisterBrokerError, Response,
 };
 pub use snapshot::{ImageHash, SnapshotError};
 pub use topic::{Configs, Partition, Topic};

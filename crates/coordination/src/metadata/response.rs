@@ -40,6 +40,8 @@ pub enum Response {
     AlterPartition(Result<Vec<Result<PartitionState, AlterPartitionError>>, BrokerError>),
     /// One per partition asked for, or examined if none was named.
     ElectLeaders(Vec<(String, PartitionIndex, Result<(), ElectLeaderError>)>),
+    /// Done as a whole, or refused as a whole.
+    ImportTopics(Result<(), ImportTopicsError>),
 }
 
 /// Why a broker may not register.
@@ -162,6 +164,28 @@ pub enum CreateTopicError {
     /// The random id in the command is taken: nothing the user did (`UNKNOWN_SERVER_ERROR`; ask again with another one).
     #[error("Topic id {0} is already in use.")]
     IdInUse(TopicId),
+}
+
+/// Why no topic was taken over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ImportTopicsError {
+    /// The broker that has the logs is not registered, or in another registration.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// These topics cannot be created.
+    #[error("{}", .0.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; "))]
+    Topics(Vec<(String, CreateTopicError)>),
+    /// A leader epoch so high that it was not reached by counting.
+    #[error("partition {partition} of {topic} cannot start in leader epoch {epoch}")]
+    LeaderEpoch {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionIndex,
+        /// The epoch asked for.
+        epoch: LeaderEpoch,
+    },
 }
 
 /// A topic that was deleted.

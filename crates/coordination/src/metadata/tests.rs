@@ -2,6 +2,7 @@
 
 mod brokers;
 mod configs;
+mod imports;
 mod partitions;
 mod properties;
 mod sharing;
@@ -163,6 +164,34 @@ fn parse(line: &str, image: &Image) -> Command {
                 vec![(topic.to_owned(), PartitionIndex::new(index.parse().unwrap()))]
             }),
         }),
+        // import NAME,NAME by=1 epochs=3,7 producer-ids=2000
+        "import" => {
+            let broker = BrokerId::new(get("by").unwrap().parse().unwrap());
+            Command::ImportTopics(ImportTopics {
+                broker,
+                epoch: get("epoch").map_or_else(
+                    || image.broker(broker).map_or(BrokerEpoch::ZERO, |b| b.epoch),
+                    |e| BrokerEpoch::new(e.parse().unwrap()),
+                ),
+                topics: subject
+                    .split(',')
+                    .map(|name| ImportedTopic {
+                        name: name.to_owned(),
+                        id: TopicId(id(get("id").unwrap_or(name))),
+                        leader_epochs: get("epochs")
+                            .unwrap()
+                            .split(',')
+                            .filter(|epoch| !epoch.is_empty())
+                            .map(|epoch| LeaderEpoch::new(epoch.parse().unwrap()))
+                            .collect(),
+                        configs: get("configs").map(configs).unwrap_or_default(),
+                    })
+                    .collect(),
+                next_producer_id: ottla_record::ProducerId::new(
+                    get("producer-ids").unwrap_or("0").parse().unwrap(),
+                ),
+            })
+        }
         // config topic:foo a=1 b- c+x d~x (delete, append, subtract), or first word `replace`
         "config" => {
             let resource = match subject.split_once(':').unwrap() {
@@ -277,6 +306,7 @@ fn answer(response: &Response) -> String {
             .map(|r| r.as_ref().map(|p| (p.leader, p.leader_epoch, &p.isr, p.partition_epoch)))
             .collect::<Vec<_>>()),
         Response::AlterPartition(Err(e)) => format!("error: {e}"),
+        Response::ImportTopics(r) => one(r),
         Response::ElectLeaders(r) => {
             r.iter().map(|(t, i, r)| format!("{t}-{i}: {}", one(r))).collect::<Vec<_>>().join("; ")
         }

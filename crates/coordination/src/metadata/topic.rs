@@ -58,7 +58,7 @@ impl Topic {
 }
 
 /// The number of the partition at a position. Their count is bounded far below `i32::MAX`.
-pub(super) fn index(position: usize) -> PartitionIndex {
+pub(in crate::metadata) fn index(position: usize) -> PartitionIndex {
     PartitionIndex::new(i32::try_from(position).unwrap_or(i32::MAX))
 }
 

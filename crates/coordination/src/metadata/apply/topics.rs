@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ottla_record::{BrokerId, LeaderEpoch, PartitionEpoch};
+use ottla_record::{BrokerId, LeaderEpoch, PartitionEpoch, TopicId};
 
 use crate::metadata::command::{
     CreatePartitions, CreateTopics, DeleteTopics, Layout, ManualAssignment, NewPartitions, NewTopic,
@@ -50,17 +50,23 @@ impl Image {
         command.topics.iter().map(create).collect()
     }
 
-    fn decide_topic(&self, new: &NewTopic) -> Result<Topic, CreateTopicError> {
-        let name = TopicName::parse(&new.name)?;
+    /// The name of a topic that may be created under it, with this id.
+    pub(super) fn decide_name(&self, name: &str, id: TopicId) -> Result<TopicName, CreateTopicError> {
+        let name = TopicName::parse(name)?;
         if self.topics.contains_key(&name) {
             return Err(CreateTopicError::Exists(name));
         }
         if let Some(existing) = self.collisions.get(&name.collision_key()) {
             return Err(CreateTopicError::Collides { name, existing: existing.clone() });
         }
-        if new.id.0.is_zero() || self.names.contains_key(&new.id) {
-            return Err(CreateTopicError::IdInUse(new.id));
+        if id.0.is_zero() || self.names.contains_key(&id) {
+            return Err(CreateTopicError::IdInUse(id));
         }
+        Ok(name)
+    }
+
+    fn decide_topic(&self, new: &NewTopic) -> Result<Topic, CreateTopicError> {
+        let name = self.decide_name(&new.name, new.id)?;
         let configs = self.decide_topic_configs(&new.configs).map_err(CreateTopicError::Config)?;
         let replicas = match &new.layout {
             Layout::Placed { partitions, replication_factor, seed } => {
@@ -192,7 +198,7 @@ impl Image {
     }
 
     /// `Err` is the number of partitions there would be.
-    fn check_capacity(&self, added: usize) -> Result<(), usize> {
+    pub(super) fn check_capacity(&self, added: usize) -> Result<(), usize> {
         match self.partition_count.saturating_add(added) {
             total if total > MAX_PARTITIONS => Err(total),
             _ => Ok(()),

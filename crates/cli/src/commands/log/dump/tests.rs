@@ -7,12 +7,26 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::Command;
 use crate::commands::Ports;
+use crate::commands::log::import::{ImportHost, ImportTarget};
 use crate::output::Form;
 
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+/// A dump needs none.
+struct NoHost;
+
+impl ImportHost for NoHost {
+    fn open(&self, _: &Path, _: Option<ottla_record::BrokerId>) -> Result<Box<dyn ImportTarget>, String> {
+        panic!("a dump opens no target")
+    }
+
+    fn is_topic_config(&self, _: &str) -> bool {
+        panic!("a dump reads no configs")
+    }
 }
 
 /// What storage's own tests froze.
@@ -30,7 +44,8 @@ fn dump(root: &Path, words: &str) -> String {
         ["ottla", "log", "dump"].map(str::to_owned).into_iter().chain(words.split_whitespace().map(place));
     let cli = Cli::try_parse_from(words).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let result = cli.command.execute(&Ports {}, &mut Output::new(&mut out, &mut err, Form::Text));
+    let result =
+        cli.command.execute(&Ports { import: &NoHost }, &mut Output::new(&mut out, &mut err, Form::Text));
     let mut said = String::from_utf8(out).unwrap() + &String::from_utf8(err).unwrap();
     if let Err(failure) = result {
         said.push_str(&format!("exit {}: {failure}\n", failure.exit_code()));

@@ -1,0 +1,305 @@
+//! `ottla log import` takes over what a real Kafka wrote, and every client reads the same as before.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use it::broker::{Broker, Kind, Spec};
+use it::clients::{kcat, kcat_with_input};
+use it::project::{self, Profile};
+use it::toolbox::Toolbox;
+use it::tools::{self, Tool};
+use it::wait;
+
+const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
+const CONFIGS: &str = "kafka.admin.ConfigCommand";
+const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+const CLEANED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Topics with their number of partitions.
+const PARTITIONS: [(&str, usize); 4] =
+    [("plain", 3), ("compressed", 1), ("transactions", 2), ("compacted", 1)];
+
+#[test]
+fn what_kafka_wrote_is_taken_over() {
+    if !tools::require(&[Tool::Kafka, Tool::Kcat]) {
+        return;
+    }
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka imports nothing");
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let (source, target) = (scratch.path().join("kafka"), scratch.path().join("ottla"));
+    let mut tools = Toolbox::start();
+    let mut kafka = kafka(&source);
+    write(&mut tools, &kafka);
+    let before = contents(&kafka.address());
+    let by_console = console(&mut tools, &kafka.address());
+    let described = configs(&mut tools, &kafka.address());
+
+    let refused = import(&source, &target, &[]).failure();
+    assert!(refused.contains("a running broker has locked it"), "{refused}");
+    assert!(!target.exists(), "a refused import writes nothing");
+    kafka.terminate();
+    let hashes = hashes(&source);
+
+    let plan = import(&source, &target, &["--dry-run"]).success();
+    assert!(plan.contains("nothing was written") && plan.contains("compacted"), "{plan}");
+    assert!(!target.exists(), "a dry run writes nothing");
+    let done = import(&source, &target, &["--json"]).success();
+    let offsets: BTreeMap<String, i64> = done.lines().map(imported).collect();
+    // Kafka's own topics come along, and nothing of its metadata.
+    assert!(
+        offsets.contains_key("__transaction_state") && offsets.contains_key("__consumer_offsets"),
+        "{done}"
+    );
+    assert_eq!(offsets.len(), PARTITIONS.len() + 2, "{done}");
+    let again = import(&source, &target, &[]).failure();
+    assert!(again.contains("topic plain exists already"), "{again}");
+    assert_eq!(self::hashes(&source), hashes, "the source was written to");
+    dumps_whole(&source, &target);
+
+    let ottla = Spec::under_test().data_dir(&target).start();
+    assert_eq!(contents(&ottla.address()), before);
+    assert_eq!(console(&mut tools, &ottla.address()), by_console);
+    assert_eq!(configs(&mut tools, &ottla.address()), described);
+    goes_on(&mut tools, &ottla);
+}
+
+/// A Kafka whose cleaner and whose internal topics are in a hurry.
+fn kafka(data_dir: &Path) -> Broker {
+    let spec = Spec { kind: Kind::Kafka, ..Spec::under_test() };
+    spec.set("log.cleaner.backoff.ms", 200)
+        .set("log.initial.task.delay.ms", 100)
+        .set("offsets.topic.num.partitions", 2)
+        .set("transaction.state.log.num.partitions", 2)
+        .set("group.initial.rebalance.delay.ms", 0)
+        .data_dir(data_dir)
+        .start()
+}
+
+fn write(tools: &mut Toolbox, kafka: &Broker) {
+    let address = kafka.address();
+    let mut create = |topic: &str, partitions: usize, configs: &[&str]| {
+        let count = partitions.to_string();
+        let place = ["--bootstrap-server", &address, "--create", "--topic", topic, "--partitions", &count];
+        let configs: Vec<&str> = configs.iter().flat_map(|config| ["--config", config]).collect();
+        tools.run(TOPICS, &[&place[..], &configs].concat()).success();
+    };
+    create(
+        "plain",
+        3,
+        &["retention.ms=-1", "max.message.bytes=2000000", "message.timestamp.type=LogAppendTime"],
+    );
+    create("compressed", 1, &[]);
+    create("transactions", 2, &["min.insync.replicas=1"]);
+    let compacted = ["cleanup.policy=compact", "segment.bytes=1048576", "min.cleanable.dirty.ratio=0.01"];
+    create("compacted", 1, &compacted);
+    let produce = |words: &[&str], lines: &str| {
+        kcat_with_input(&[&["-P", "-b", &address], words].concat(), lines.as_bytes()).unwrap();
+    };
+    for partition in ["0", "1", "2"] {
+        let lines: String = (0..200).map(|index| format!("key {index}\tvalue {index}\n")).collect();
+        produce(&["-t", "plain", "-p", partition, "-K", "\t", "-H", "origin=kafka", "-H", "empty"], &lines);
+    }
+    for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let lines: String =
+            (0..500).map(|index| format!("{compression} {index} {}\n", "x".repeat(index % 90))).collect();
+        produce(&["-t", "compressed", "-p", "0", "-z", compression], &lines);
+    }
+    tools.run("TransactionalWriter", &[&address, "transactions", "9"]).success();
+    // Thirty keys over and over: several segments, of which compaction keeps little.
+    for round in 0..4 {
+        let lines: String = (0..2_000)
+            .map(|index| format!("key {}\t{round} {index} {}\n", index % 30, "v".repeat(500)))
+            .collect();
+        produce(&["-t", "compacted", "-p", "0", "-K", "\t"], &lines);
+    }
+    let group =
+        ["--bootstrap-server", &address, "--topic", "plain", "--group", "readers", "--from-beginning"];
+    tools.run(CONSUMER, &[&group[..], &["--max-messages", "10", "--timeout-ms", "30000"]].concat()).success();
+    let cleaned = kafka.data_dir().join("cleaner-offset-checkpoint");
+    wait::until("the cleaner to have been at work", CLEANED_WITHIN, || {
+        Ok(fs::read_to_string(&cleaned)?.contains("compacted 0").then_some(()))
+    })
+    .unwrap();
+}
+
+/// Every record of every topic as kcat sees it, at both isolation levels.
+fn contents(address: &str) -> BTreeMap<(String, &'static str), Vec<String>> {
+    let mut contents = BTreeMap::new();
+    for (topic, partitions) in PARTITIONS {
+        for isolation in ["read_committed", "read_uncommitted"] {
+            let mut lines = Vec::new();
+            for partition in 0..partitions {
+                let (number, level) = (partition.to_string(), format!("isolation.level={isolation}"));
+                let place = ["-C", "-q", "-e", "-b", address, "-t", topic, "-p", &number, "-o", "beginning"];
+                let form = ["-X", &level, "-f", "%p %o %T %k [%h] %s\n"];
+                let read = kcat(&[&place[..], &form].concat()).unwrap();
+                lines.extend(String::from_utf8(read).unwrap().lines().map(str::to_owned));
+            }
+            contents.insert((topic.to_owned(), isolation), lines);
+        }
+    }
+    let of = |topic: &str, isolation| &contents[&(topic.to_owned(), isolation)];
+    // The comparison would say nothing about what is not there.
+    assert_eq!(of("plain", "read_committed").len(), 600);
+    assert_eq!(of("compressed", "read_committed").len(), 2_500);
+    assert_eq!(of("transactions", "read_committed").len(), 30);
+    assert_eq!(of("transactions", "read_uncommitted").len(), 45);
+    assert!(of("transactions", "read_committed").iter().all(|line| line.contains("committed ")));
+    let compacted = of("compacted", "read_committed").len();
+    assert!(compacted < 7_000, "compaction took too little: {compacted} of 8,000 records are left");
+    contents
+}
+
+/// What Kafka's console consumer reads of the committed records, timestamps, headers and offsets included.
+fn console(tools: &mut Toolbox, address: &str) -> Vec<String> {
+    let mut read = Vec::new();
+    for (topic, count) in [("plain", 200), ("compressed", 2_500), ("transactions", 18)] {
+        let count = count.to_string();
+        let mut words =
+            vec!["--bootstrap-server", address, "--topic", topic, "--partition", "0", "--offset", "earliest"];
+        words.extend([
+            "--max-messages",
+            &count,
+            "--timeout-ms",
+            "20000",
+            "--isolation-level",
+            "read_committed",
+        ]);
+        for property in ["timestamp", "key", "headers", "offset", "partition"] {
+            let property = format!("print.{property}=true");
+            words.extend(["--formatter-property", property.leak()]);
+        }
+        read.push(tools.run(CONSUMER, &words).success());
+    }
+    assert!(read[2].contains("committed 0-0") && !read[2].contains("aborted"), "{}", read[2]);
+    read
+}
+
+/// Topic ids, partition counts and overrides as Kafka's tools print them.
+fn configs(tools: &mut Toolbox, address: &str) -> Vec<String> {
+    let mut described = Vec::new();
+    for (topic, _) in PARTITIONS {
+        let place = ["--bootstrap-server", address, "--describe"];
+        let text = tools.run(TOPICS, &[&place[..], &["--topic", topic]].concat()).success();
+        let head = text.lines().next().unwrap();
+        // What was set, not what it comes to: defaults may differ.
+        let (head, _) = head.split_once("Configs:").unwrap();
+        described.push(head.trim().to_owned());
+        let entity = ["--entity-type", "topics", "--entity-name", topic];
+        let text = tools.run(CONFIGS, &[&place[..], &entity].concat()).success();
+        let mut set: Vec<&str> =
+            text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+        set.sort_unstable();
+        described.push(set.join(" "));
+    }
+    assert!(described.iter().any(|line| line.contains("cleanup.policy=compact")), "{described:#?}");
+    described
+}
+
+/// The imported log goes on: new records, a new idempotent producer.
+fn goes_on(tools: &mut Toolbox, ottla: &Broker) {
+    let address = ottla.address();
+    let place = ["-P", "-b", &address, "-t", "transactions", "-p", "0", "-X", "enable.idempotence=true"];
+    kcat_with_input(&place, b"after the import\n").unwrap();
+    let place = [
+        "-C",
+        "-q",
+        "-e",
+        "-b",
+        &address,
+        "-t",
+        "transactions",
+        "-p",
+        "0",
+        "-o",
+        "beginning",
+        "-f",
+        "%o %s\n",
+    ];
+    let read = String::from_utf8(kcat(&place).unwrap()).unwrap();
+    let last = read.lines().last().unwrap();
+    // Nine transactions of three records and a marker each.
+    assert_eq!(last, "36 after the import");
+    let list = tools.run(TOPICS, &["--bootstrap-server", &address, "--list"]).success();
+    assert!(list.contains("__transaction_state"), "{list}");
+}
+
+/// `ottla log dump` finds nothing wrong with either directory, and reads what stands in the internal topics.
+fn dumps_whole(source: &Path, target: &Path) {
+    for dir in [source, target] {
+        let said = ottla(&["log", "dump", "--verify", "--records", dir.to_str().unwrap()]).success();
+        assert!(said.lines().count() > 4_000 && !said.contains("DAMAGED"), "{}", said.lines().count());
+        let topics = |name: &str| {
+            let partitions =
+                (0..2).map(|partition| dir.join(format!("{name}-{partition}")).display().to_string());
+            partitions.collect::<Vec<_>>()
+        };
+        for (decode, name, expected) in [
+            ("offsets", "__consumer_offsets", "readers"),
+            ("transactions", "__transaction_state", "writer-of-transactions"),
+        ] {
+            let partitions = topics(name);
+            let words = ["log", "dump", "--json", "--decode", decode, &partitions[0], &partitions[1]];
+            let said = ottla(&words).success();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+}
+
+struct Run {
+    status: Option<i32>,
+    text: String,
+}
+
+impl Run {
+    fn success(self) -> String {
+        assert_eq!(self.status, Some(0), "{}", self.text);
+        self.text
+    }
+
+    fn failure(self) -> String {
+        assert_eq!(self.status, Some(1), "{}", self.text);
+        self.text
+    }
+}
+
+fn import(source: &Path, target: &Path, rest: &[&str]) -> Run {
+    let words = ["log", "import", source.to_str().unwrap(), "--data-dir", target.to_str().unwrap()];
+    ottla(&[&words[..], rest].concat())
+}
+
+fn ottla(words: &[&str]) -> Run {
+    let output = Command::new(project::ottla(Profile::Dev).unwrap()).args(words).output().unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Run { status: output.status.code(), text }
+}
+
+/// A line of the summary: the topic and its number of offsets.
+fn imported(line: &str) -> (String, i64) {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+    let partitions = line["partitions"].as_array().unwrap();
+    let offsets = partitions.iter().map(|p| p["end"].as_i64().unwrap() - p["start"].as_i64().unwrap()).sum();
+    (line["topic"].as_str().unwrap().to_owned(), offsets)
+}
+
+/// A checksum of every file below a directory.
+fn hashes(dir: &Path) -> BTreeMap<PathBuf, (u64, u32)> {
+    let mut hashes = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            hashes.extend(self::hashes(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes) as u32;
+            hashes.insert(path, (bytes.len() as u64, crc));
+        }
+    }
+    hashes
+}
