@@ -485,8 +485,10 @@ impl Loader<'_> {
         let complete = stopped == Scanned::End || next_base == Some(next);
         let expected = next_base.map_or(flushed, |base| base.min(flushed));
         // A compacted segment may end before the next one begins; a file that was cut short is not told from that.
-        // Below the log start nothing is missed: the name of a deleted segment may be back without those behind it.
-        let log_start = self.start.log_start.unwrap_or(Offset::ZERO);
+        // The name of a deleted segment may be back without those behind it. If it is whole, nothing is missed below the
+        // log start; damage there is damage, for it hides what follows.
+        let is_whole = stopped == Scanned::End && next_base.is_none();
+        let log_start = self.start.log_start.filter(|_| is_whole).unwrap_or(Offset::ZERO);
         let lost = next.max(log_start) < expected
             && !(stopped == Scanned::End && next_base.is_some() && self.compacted);
         if lost {
