@@ -133,7 +133,7 @@ impl ClusterMetadata {
     }
 
     /// Applies a record, or keeps it until its transaction has ended.
-    fn take(&mut self, record: MetadataRecord) {
+    pub(super) fn take(&mut self, record: MetadataRecord) {
         match (record, &mut self.transaction) {
             (MetadataRecord::BeginTransaction(_), _) => self.transaction = Some(Vec::new()),
             (MetadataRecord::AbortTransaction(_), _) => self.transaction = None,
