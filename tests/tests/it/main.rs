@@ -19,5 +19,6 @@ mod import;
 mod kafka_tools;
 mod kill_nine;
 mod lifecycle;
+mod metrics;
 mod reload;
 mod sync_calls;

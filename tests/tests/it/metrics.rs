@@ -1,0 +1,225 @@
+//! What a running broker tells Prometheus: Prometheus's own judge accepts it, everything documented is there, and it is true.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use it::batch::Batch;
+use it::broker::{Broker, Kind, Spec};
+use it::raw::error;
+use it::tools::{self, Tool};
+use it::{project, wait};
+
+/// A scrape: each sample with its value.
+struct Scrape {
+    text: String,
+    samples: BTreeMap<String, f64>,
+}
+
+impl Scrape {
+    fn of(broker: &Broker) -> Self {
+        let mut stream = TcpStream::connect(broker.api_address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 200 "), "{head}");
+        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+        assert!(head.contains("content-length: "), "not in chunks: {head}");
+        let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        });
+        Self { samples: samples.collect(), text: text.to_owned() }
+    }
+
+    fn value(&self, sample: &str) -> f64 {
+        *self.samples.get(sample).unwrap_or_else(|| panic!("no {sample} in\n{}", self.text))
+    }
+
+    /// Name and type of each family.
+    fn families(&self) -> BTreeMap<&str, &str> {
+        self.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect()
+    }
+}
+
+/// A broker that has been used and misused a little.
+fn used_broker() -> Broker {
+    let broker = Spec::under_test().start();
+    {
+        let mut connection = broker.connect();
+        connection.create_topic("in", 2, &[]).unwrap();
+        connection.create_topic("out", 1, &[]).unwrap();
+        for _ in 0..3 {
+            let (code, _) = connection.produce("in", 1, -1, &Batch::of_values(["a", "b"]).bytes()).unwrap();
+            assert_eq!(code, error::NONE);
+        }
+        assert_eq!(connection.fetch("in", 1, 1).unwrap().error, error::NONE);
+        let (code, _) = connection.produce("unknown", 0, -1, &Batch::of_values(["x"]).bytes()).unwrap();
+        assert_ne!(code, error::NONE);
+    }
+    broker
+}
+
+#[test]
+fn promtool_accepts_what_a_used_broker_exports() {
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka has no such page");
+    }
+    if !tools::require(&[Tool::Promtool]) {
+        return;
+    }
+    let broker = used_broker();
+    let scrape = Scrape::of(&broker);
+    let mut judge = tools::promtool()
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    judge.stdin.take().unwrap().write_all(scrape.text.as_bytes()).unwrap();
+    let judged = judge.wait_with_output().unwrap();
+    let said =
+        String::from_utf8_lossy(&judged.stderr).into_owned() + &String::from_utf8_lossy(&judged.stdout);
+    // It ends well with warnings too; they count.
+    assert!(judged.status.success() && said.is_empty(), "{said}\n{}", scrape.text);
+}
+
+#[test]
+fn everything_documented_is_exported_with_its_type_and_nothing_else() {
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka has no such page");
+    }
+    let broker = used_broker();
+    // The end of a connection is noticed a moment after it.
+    let scrape = wait::until("a closed connection", Duration::from_secs(10), || {
+        let scrape = Scrape::of(&broker);
+        Ok(scrape.families().contains_key("ottla_connections_closed_total").then_some(scrape))
+    })
+    .unwrap();
+    let text = std::fs::read_to_string(project::root().join("docs/metrics.md")).unwrap();
+    let mut documented: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|');
+            let name = cells.next()?.trim().strip_suffix('`')?;
+            let kind = cells.next()?.trim();
+            ["counter", "gauge", "histogram"].contains(&kind).then_some((name, kind))
+        })
+        .collect();
+    assert!(documented.len() > 50, "{documented:?}");
+    // It appears with the first rejection, and there was none.
+    assert_eq!(documented.remove("ottla_connections_rejected_total"), Some("counter"));
+    assert_eq!(scrape.families(), documented);
+}
+
+#[test]
+fn the_values_are_true() {
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka has no such page");
+    }
+    let broker = used_broker();
+    let size = Batch::of_values(["a", "b"]).bytes().len() as f64;
+    // An answer is counted when the socket has taken it, which its reader may see first.
+    let answered = "ottla_request_duration_seconds_count{protocol=\"kafka\",api=\"Produce\"}";
+    let before = wait::until("the last answer", Duration::from_secs(10), || {
+        let scrape = Scrape::of(&broker);
+        Ok((scrape.value(answered) >= 4.0).then_some(scrape))
+    })
+    .unwrap();
+    for (sample, value) in [
+        ("ottla_topic_received_records_total{topic=\"in\"}", 6.0),
+        ("ottla_topic_received_bytes_total{topic=\"in\"}", 3.0 * size),
+        ("ottla_topic_received_records_total{topic=\"out\"}", 0.0),
+        ("ottla_topic_sent_records_total{topic=\"in\"}", 5.0),
+        ("ottla_topic_sent_bytes_total{topic=\"in\"}", 3.0 * size),
+        ("ottla_partition_log_end_offset{topic=\"in\",partition=\"0\"}", 0.0),
+        ("ottla_partition_log_end_offset{topic=\"in\",partition=\"1\"}", 6.0),
+        ("ottla_partition_log_size_bytes{topic=\"in\",partition=\"1\"}", 3.0 * size),
+        ("ottla_partitions_led", 3.0),
+        ("ottla_requests_total{protocol=\"kafka\",api=\"Produce\",version=\"8\"}", 4.0),
+        (
+            "ottla_request_errors_total{protocol=\"kafka\",api=\"Produce\",error=\"UNKNOWN_TOPIC_OR_PARTITION\"}",
+            1.0,
+        ),
+        (answered, 4.0),
+        ("ottla_request_duration_seconds_bucket{protocol=\"kafka\",api=\"Produce\",le=\"+Inf\"}", 4.0),
+        ("ottla_quorum_is_leader", 1.0),
+        ("ottla_cluster_topics", 2.0),
+        ("ottla_log_directory_offline", 0.0),
+        ("ottla_flush_failures_total", 0.0),
+    ] {
+        assert_eq!(before.value(sample), value, "{sample}");
+    }
+    // The phases are the whole.
+    let phase = |phase: &str| {
+        before.value(&format!(
+            "ottla_request_phase_duration_seconds_sum{{protocol=\"kafka\",api=\"Produce\",phase=\"{phase}\"}}"
+        ))
+    };
+    let total = before.value("ottla_request_duration_seconds_sum{protocol=\"kafka\",api=\"Produce\"}");
+    let parts = ["queue", "local", "remote", "send"].map(phase);
+    assert!((parts.iter().sum::<f64>() - total).abs() < 1e-6, "{parts:?} are not {total}");
+    assert!(before.value("ottla_flush_duration_seconds_count") >= 1.0);
+    let rss = before.value("process_resident_memory_bytes");
+    assert!((rss / broker.rss_bytes() as f64 - 1.0).abs() < 0.5, "{rss} or {}", broker.rss_bytes());
+    assert!(before.value("ottla_metadata_applied_index") <= before.value("ottla_metadata_log_index"));
+
+    let _held = broker.connect();
+    let open = |scrape: &Scrape| {
+        let connections = scrape.samples.iter().filter(|(name, _)| name.starts_with("ottla_connections{"));
+        connections.map(|(_, value)| value).sum::<f64>()
+    };
+    wait::until("the open connection", Duration::from_secs(10), || {
+        Ok((open(&Scrape::of(&broker)) >= 1.0).then_some(()))
+    })
+    .unwrap();
+}
+
+#[test]
+fn recovery_after_a_kill_is_told() {
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka has no such page");
+    }
+    let mut broker = used_broker();
+    broker.kill();
+    broker.restart();
+    let scrape = Scrape::of(&broker);
+    assert!(scrape.value("ottla_recovery_seconds") > 0.0);
+    assert_eq!(scrape.value("ottla_partition_log_end_offset{topic=\"in\",partition=\"1\"}"), 6.0);
+    assert_eq!(scrape.value("ottla_topic_received_records_total{topic=\"in\"}"), 0.0);
+}
+
+#[test]
+fn promtool_can_parse_every_expression_we_ship() {
+    if !tools::require(&[Tool::Promtool]) {
+        return;
+    }
+    let alerts = project::root().join("deploy/prometheus/ottla-alerts.yml");
+    let check = |file: &std::path::Path| {
+        let mut judge: Command = tools::promtool();
+        let output = judge.args(["check", "rules"]).arg(file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    check(&alerts);
+    // The dashboard's, as if they were rules; Grafana's variables become what it would put there.
+    let dashboard = std::fs::read_to_string(project::root().join("deploy/grafana/ottla.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    let targets =
+        dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array());
+    let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
+    for (number, target) in targets.flatten().enumerate() {
+        let expression = target["expr"].as_str().unwrap();
+        let expression = expression.replace("$__rate_interval", "5m").replace("$__range", "1h");
+        rules += &format!("  - record: panel_{number}\n    expr: {}\n", serde_json::json!(expression));
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("dashboard.yml");
+    std::fs::write(&file, rules).unwrap();
+    check(&file);
+}
