@@ -1,9 +1,12 @@
 //! kcat and the Python clients, run to their end.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
+use tempfile::TempDir;
 
 use crate::{project, tools};
 
@@ -27,6 +30,33 @@ pub fn python(script: &str, args: &[&str]) -> anyhow::Result<Vec<u8>> {
 /// Starts one of `tests/clients/*.py` and leaves it running, its output piped.
 pub fn start_python(script: &str, args: &[&str]) -> anyhow::Result<Child> {
     Ok(python_command(script, args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?)
+}
+
+/// A command that runs one of `tests/clients/grpc_*.py`, with stubs that grpcio-tools generated from `proto/` alone.
+pub fn grpc_python(script: &str, args: &[&str]) -> anyhow::Result<Command> {
+    let mut command = python_command(script, args);
+    command.env("PYTHONPATH", grpc_stubs()?);
+    Ok(command)
+}
+
+/// Generated once a test process: another one may be writing its own.
+fn grpc_stubs() -> anyhow::Result<&'static Path> {
+    static STUBS: OnceLock<TempDir> = OnceLock::new();
+    if let Some(stubs) = STUBS.get() {
+        return Ok(stubs.path());
+    }
+    let stubs = TempDir::new()?;
+    let proto = project::root().join("proto");
+    let mut generate = Command::new(tools::python());
+    generate.args(["-m", "grpc_tools.protoc", "-I"]).arg(&proto);
+    for option in ["--python_out", "--grpc_python_out"] {
+        generate.arg(format!("{option}={}", stubs.path().display()));
+    }
+    for entry in std::fs::read_dir(proto.join("ottla/v1"))? {
+        generate.arg(entry?.path());
+    }
+    finish(generate, &[])?;
+    Ok(STUBS.get_or_init(|| stubs).path())
 }
 
 fn python_command(script: &str, args: &[&str]) -> Command {

@@ -20,7 +20,7 @@ pub enum Tool {
     Kcat,
     /// promtool, Prometheus's own judge of what a scrape may look like.
     Promtool,
-    /// A Python with confluent-kafka and kafka-python.
+    /// A Python with confluent-kafka, kafka-python and gRPC.
     Python,
     /// strace, allowed to attach to our own processes.
     Strace,

@@ -12,7 +12,15 @@ use it::tools::{Tool, debian_root, folder, kcat, on_path, promtool, python};
 use crate::{kafka_jars, process};
 
 /// The Python clients, one line a package as pip reads it.
-const PYTHON_CLIENTS: &str = "confluent-kafka==2.16.1\nkafka-python==3.0.12\n";
+const PYTHON_CLIENTS: &str = "\
+confluent-kafka==2.16.1
+kafka-python==3.0.12
+googleapis-common-protos==1.76.0
+grpcio==1.76.0
+grpcio-health-checking==1.76.0
+grpcio-reflection==1.76.0
+grpcio-tools==1.76.0
+";
 
 /// Installs what is missing. Fails on the first failure when `CI` is set; elsewhere goes on and reports.
 pub(crate) fn install() -> anyhow::Result<()> {

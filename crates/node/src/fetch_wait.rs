@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
@@ -22,11 +22,12 @@ struct Signal {
     waker: Mutex<Option<Waker>>,
 }
 
-/// One long poll, registered with all its partitions until dropped.
+/// One reader that waits, registered with all its partitions until dropped: a long poll, or a stream that follows them.
 ///
-/// Register first, then read: what is published between a read and a registration would be missed.
+/// Register first, then read: what is published between a read and a registration would be missed. Waiting costs no timer
+/// and no buffer. A partition that is closed wakes its readers too; the next read says why.
 #[derive(Debug)]
-pub(crate) struct GrowthWait {
+pub struct GrowthWait {
     id: u64,
     signal: Arc<Signal>,
     hosts: Vec<Arc<PartitionHost>>,
@@ -48,7 +49,8 @@ impl FetchWaiters {
 }
 
 impl GrowthWait {
-    pub(crate) fn register(hosts: Vec<Arc<PartitionHost>>) -> Self {
+    /// Registers a reader of these partitions.
+    pub fn register(hosts: Vec<Arc<PartitionHost>>) -> Self {
         let wait = Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), signal: Arc::default(), hosts };
         for host in &wait.hosts {
             host.fetchers().waits.lock().insert(wait.id, Arc::clone(&wait.signal));
@@ -57,13 +59,15 @@ impl GrowthWait {
     }
 
     /// Waits until any of the partitions has grown since the last time this returned.
-    pub(crate) async fn grown(&self) {
-        poll_fn(|cx| {
-            // The waker goes in before the flag is read, or a signal between the two would be lost.
-            *self.signal.waker.lock() = Some(cx.waker().clone());
-            if self.signal.set.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+    pub async fn grown(&self) {
+        poll_fn(|cx| self.poll_grown(cx)).await;
+    }
+
+    /// The same as a poll.
+    pub fn poll_grown(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // The waker goes in before the flag is read, or a signal between the two would be lost.
+        *self.signal.waker.lock() = Some(cx.waker().clone());
+        if self.signal.set.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

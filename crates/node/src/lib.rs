@@ -38,6 +38,7 @@ pub mod topics;
 pub use clock::SystemClock;
 pub use completion::Ticket;
 pub use fetch::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation, is_enough};
+pub use fetch_wait::GrowthWait;
 pub use host::PartitionHost;
 pub use metrics::Metrics;
 pub use node::{Node, Parts, StartError};

@@ -8,7 +8,8 @@
 //! | `router` | from a path to a service or a page |
 //! | `pages` | `/metrics`, `/health/live`, `/health/ready` |
 //! | `log`, `topics`, `configs`, `cluster` | the services of `proto/ottla/v1` |
-//! | `publish`, `positions` | what the service `Log` does with records, and places among them |
+//! | `publish`, `fetch` | what the service `Log` does with records |
+//! | `positions` | from what a reader names to an offset |
 //! | `answer` | the body of a response, and what may end it from outside |
 //! | `reflection` | what a client asks that has no `.proto` |
 //! | `errors` | the one map from our errors to what a gRPC client sees |
@@ -26,6 +27,7 @@ mod configs;
 mod connection;
 mod deadline;
 mod errors;
+mod fetch;
 pub mod front;
 pub mod listener;
 mod log;

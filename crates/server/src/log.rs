@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::connection::Peer;
 use crate::deadline::Deadline;
 use crate::errors;
+use crate::fetch::Tail;
 use crate::front::Front;
 use crate::positions;
 use crate::publish::{PublishAnswers, Publisher};
@@ -55,11 +56,9 @@ impl Log for LogService {
 
     type FetchStream = Answers<v1::FetchResponse>;
 
-    async fn fetch(
-        &self,
-        _request: Request<v1::FetchRequest>,
-    ) -> Result<Response<Self::FetchStream>, Status> {
-        Err(Status::unimplemented("Fetch is not served yet"))
+    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
+        let tail = Tail::begin(&self.front, request.into_inner()).await?;
+        Ok(Response::new(Box::pin(tail)))
     }
 
     async fn list_offsets(

@@ -14,6 +14,7 @@ mod debian_corpus;
 mod deploy;
 mod dump_log;
 mod full_disk;
+mod grpc;
 mod hostile_connections;
 mod import;
 mod kafka_tools;
