@@ -99,7 +99,8 @@ fn bad_input_gets_clear_errors_while_others_are_served() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
 
     // Slow-loris: heads that never end hold a connection and nothing else.
-    let mut slow: Vec<TcpStream> = (0..500).map(|_| TcpStream::connect(broker.api_address()).unwrap()).collect();
+    let mut slow: Vec<TcpStream> =
+        (0..500).map(|_| TcpStream::connect(broker.api_address()).unwrap()).collect();
     for stream in &mut slow {
         stream.write_all(b"GET / HTTP/1.1\r\nhost").unwrap();
     }
