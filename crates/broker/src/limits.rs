@@ -25,13 +25,13 @@ pub(crate) fn raise_descriptors() -> Descriptors {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "cannot raise the limit of open files (ulimit -n)");
+        tracing::warn!(%error, "the limit of open files stays as it was; raise it where this process is started (ulimit -n, LimitNOFILE= of a unit)");
     }
     let available = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
     let available = available.unwrap_or(usize::MAX);
     if available < MIN_DESCRIPTORS {
         tracing::warn!(
-            "only {available} files may be open at once (ulimit -n); many partitions or clients need more"
+            "only {available} files may be open at once; many partitions or clients need more: raise it (ulimit -n, LimitNOFILE= of a unit)"
         );
     }
     share_out(available)

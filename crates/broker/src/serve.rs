@@ -176,7 +176,9 @@ impl Broker {
     async fn stop(self) -> anyhow::Result<()> {
         let Self { node, quorum, membership, mut fronts, stopping, .. } = self;
         if let Err(error) = membership.begin_shutdown().await {
-            tracing::warn!("leaderships stay here until this broker is fenced: {error:#}");
+            tracing::warn!(
+                "the cluster was not told of this stop, and takes this broker for alive until its session ends: {error:#}"
+            );
         }
         stopping.send_replace(true);
         while fronts.join_next().await.is_some() {}
@@ -186,7 +188,9 @@ impl Broker {
         match Arc::try_unwrap(quorum) {
             Ok(quorum) => quorum.shutdown().await?,
             // Whoever still holds it holds no promise: every answer of the quorum is durable.
-            Err(_) => tracing::warn!("the metadata quorum is still in use, and ends with the process"),
+            Err(_) => tracing::warn!(
+                "the metadata quorum is still in use and ends with the process; nothing is lost, every answer of it is durable"
+            ),
         }
         tracing::info!("stopped");
         Ok(())

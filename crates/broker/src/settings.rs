@@ -62,7 +62,9 @@ impl Loaded {
                 self.broker.config = BrokerConfig { listeners, data_dir, node_id, ..config };
             }
             Err(error) => {
-                tracing::warn!("the settings stored in the cluster are not used for this broker: {error}")
+                tracing::warn!(
+                    "the settings stored in the cluster are not used for this broker: {error}; correct them (kafka-configs.sh --entity-type brokers) and start again"
+                )
             }
         }
     }

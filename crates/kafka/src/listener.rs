@@ -122,7 +122,7 @@ impl Listener {
         connections.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
             tracing::warn!(
-                "{} connections did not take their answers in {DRAIN_TIMEOUT:?}",
+                "{} connections did not take their answers in {DRAIN_TIMEOUT:?} and are cut off; their clients ask again",
                 connections.len()
             );
         }

@@ -242,7 +242,7 @@ impl From<ReadError> for ReadFailure {
         if matches!(error, ReadError::Stale) {
             return Self::Stale;
         }
-        tracing::error!(%error, "reading the log failed");
+        tracing::error!(%error, "a read of the log failed, and the client was told KAFKA_STORAGE_ERROR; check the disk");
         Self::Answer(FetchError::Storage)
     }
 }

@@ -156,7 +156,7 @@ impl Hosting {
                 Place::Open(index, _) => opened
                     .next()?
                     .inspect_err(|error| {
-                        tracing::error!(topic = %name, partition = %index, %error, "a partition is offline");
+                        tracing::error!(topic = %name, partition = %index, %error, "a partition is offline; the others are served");
                     })
                     .ok(),
             });

@@ -77,14 +77,14 @@ impl Keeper {
             }
             for segment in removals {
                 if let Err(error) = segment.remove(&**directory.disk()) {
-                    tracing::warn!(%error, "a deleted segment's file could not be removed; remove it by hand");
+                    tracing::warn!(%error, "a deleted segment's file could not be removed and takes up space; the next start removes it");
                 }
             }
             let hosts = hosts();
             if newly_failed && !failed {
                 failed = true;
                 tracing::error!(
-                    "the log directory is offline; clients are told KAFKA_STORAGE_ERROR until the broker is restarted"
+                    "the log directory is offline: clients are told KAFKA_STORAGE_ERROR; check the disk, then restart the broker"
                 );
                 hosts.iter().for_each(|host| host.submit(Event::DirectoryFailed));
             }
@@ -133,5 +133,5 @@ fn store_checkpoints(directory: &LogDirectory, hosts: &[Arc<PartitionHost>]) {
 }
 
 fn warn_of_checkpoints(error: StorageError) {
-    tracing::warn!(%error, "checkpoints could not be stored: a restart would scan more of the logs");
+    tracing::warn!(%error, "checkpoints could not be stored: a restart would scan more of the logs; check the disk and its free space");
 }

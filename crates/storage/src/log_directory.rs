@@ -118,7 +118,7 @@ impl LogDirectory {
             let offsets = read_offsets(&text).or_else(|error| match checkpoint {
                 // Without recovery points, everything is scanned; without high watermarks, they are learned anew.
                 Checkpoint::RecoveryPoints | Checkpoint::HighWatermarks => {
-                    tracing::warn!(file = checkpoint.file(), %error, "a damaged checkpoint file is not used");
+                    tracing::warn!(file = checkpoint.file(), %error, "a damaged checkpoint file is not used: this start scans more of the logs, and writes it anew");
                     Ok(BTreeMap::new())
                 }
                 // Without log starts, deleted records would come back.

@@ -26,7 +26,7 @@ pub(crate) async fn init_producer_id(
             ..Default::default()
         },
         Err(error) => {
-            tracing::warn!(%error, "no producer id could be handed out");
+            tracing::warn!(%error, "no producer id could be handed out; the producer asks again, and if this goes on the metadata quorum is the place to look");
             InitProducerIdResponse { error_code: errors::producer_id(&error), ..refused() }
         }
     }

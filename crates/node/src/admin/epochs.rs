@@ -32,7 +32,7 @@ impl Node {
         let answers =
             tokio::task::spawn_blocking(move || queries.iter().map(|query| node.epoch_end(query)).collect());
         answers.await.unwrap_or_else(|panicked| {
-            tracing::error!(%panicked, "looking up leader epochs failed");
+            tracing::error!(%panicked, "looking up leader epochs failed; this is a bug: please report this line");
             vec![Err(FetchError::Storage); count]
         })
     }

@@ -99,7 +99,7 @@ impl Node {
         }
         let (node, count) = (Arc::clone(self), queries.len());
         tokio::task::spawn_blocking(move || look_up(&node, &queries)).await.unwrap_or_else(|panicked| {
-            tracing::error!(%panicked, "looking up offsets failed");
+            tracing::error!(%panicked, "looking up offsets failed; this is a bug: please report this line");
             vec![Err(FetchError::Storage.into()); count]
         })
     }
@@ -165,7 +165,7 @@ fn attempt(
             Ok(found) => return Ok(found),
             Err(ReadError::Stale) => {}
             Err(error) => {
-                tracing::error!(partition = ?host, %error, "looking up a timestamp failed");
+                tracing::error!(partition = ?host, %error, "a timestamp was looked up in a log that cannot be read; check the disk");
                 return Err(FetchError::Storage);
             }
         }

@@ -60,7 +60,7 @@ impl Node {
         let answered = tokio::time::timeout(timeout, async { (submitted.await, ticket.await) }).await;
         let Ok((submitted, outcomes)) = answered else { return vec![Err(DeletionError::TimedOut); count] };
         let submitted = submitted.unwrap_or_else(|panicked| {
-            tracing::error!(%panicked, "deleting records failed");
+            tracing::error!(%panicked, "deleting records failed; this is a bug: please report this line");
             vec![Err(LookupError::Offline); count]
         });
         let answer =

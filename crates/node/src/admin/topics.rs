@@ -126,8 +126,12 @@ impl Node {
                     }
                 }
             }
-            Ok(_) => tracing::error!("the controller's answer does not fit the question"),
-            Err(error) => tracing::warn!(%error, "topics could not be created on first use"),
+            Ok(_) => tracing::error!(
+                "the controller's answer does not fit the question; this is a bug: please report this line"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "topics could not be created on first use; clients ask again, and if this goes on the metadata quorum is the place to look")
+            }
         }
     }
 
