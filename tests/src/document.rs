@@ -104,7 +104,7 @@ impl Document {
             let language = match info {
                 "sh runnable" => Some(Language::Shell),
                 "python runnable" => Some(Language::Python),
-                "sh" if !paragraph.contains("untested") => {
+                "sh" if !paragraph.to_lowercase().contains("untested") => {
                     bail!("{}: neither `runnable`, nor called untested in the paragraph above it", here())
                 }
                 _ => info.strip_prefix("rust example=").map(|example| Language::Rust(example.to_owned())),
