@@ -50,8 +50,13 @@ fn setting(layers: Layers<'_>, key: &Definition) -> Option<String> {
     if source == Source::Default || value == default {
         return None;
     }
-    let default = default.map_or_else(|| "not set".to_owned(), |default| default.to_string());
-    Some(format!("{}   (default: {default})", value?))
+    let default = default.map_or_else(|| "not set".to_owned(), |default| in_words(default.to_string()));
+    Some(format!("{}   (default: {default})", in_words(value?.to_string())))
+}
+
+/// An empty value can be seen.
+fn in_words(value: String) -> String {
+    if value.is_empty() { "empty".to_owned() } else { value }
 }
 
 fn section(text: &mut String, title: &str, lines: &[(&str, String)]) {

@@ -156,7 +156,7 @@ fn kafkas_own_file() {
           socket.send.buffer.bytes       = 102400   (default: 524288)
 
         Not the default, and without effect in this version:
-          controller.quorum.bootstrap.servers = localhost:9093   (default: )
+          controller.quorum.bootstrap.servers = localhost:9093   (default: empty)
           inter.broker.listener.name          = PLAINTEXT   (default: not set)
           num.recovery.threads.per.data.dir   = 1   (default: 2)
 
