@@ -9,6 +9,7 @@
 //! | [`serve`] | the order in which a broker starts and stops |
 //! | [`import`] | a directory without its broker, for `ottla log import` |
 //! | `limits` | what the system lets this process have |
+//! | `connection_limits` | what its settings let clients have |
 //! | `sockets` | the addresses it listens on |
 //! | `membership` | how it joins its cluster |
 //! | `metadata_plane` | the quorum, as the node wants to see it |
@@ -17,6 +18,7 @@
 //! | `signals` | when it is asked to stop, or to read its file anew |
 
 pub mod cli;
+mod connection_limits;
 mod greeting;
 pub mod import;
 mod limits;

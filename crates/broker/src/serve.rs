@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use ottla_kafka::{Front, Limits, SocketBuffers};
+use ottla_kafka::{Front, Limits, Shared, SocketBuffers};
 use ottla_node::coordination::config::BrokerConfig;
 use ottla_node::record::{DirectoryId, Uuid};
 use ottla_node::storage::{DirectoryLimits, FsDisk, LogDirectory};
@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::connection_limits;
 use crate::greeting::greeting;
 use crate::limits::{Descriptors, raise_descriptors};
 use crate::membership::{Membership, start_quorum};
@@ -80,6 +81,8 @@ async fn serve(settings: Loaded, reload: Reload, control: Handle, started: Insta
 struct Broker {
     config: BrokerConfig,
     limits: Limits,
+    shared: Shared,
+    api_limits: ottla_server::Limits,
     bound: Vec<Bound>,
     node: Arc<Node>,
     quorum: Arc<Quorum>,
@@ -95,7 +98,8 @@ impl Broker {
         let directory = Arc::new(open_directory(&config, descriptors)?);
         settings.log();
         let buffers = socket_buffers(&settings);
-        let bound = config.listeners.iter().map(|listener| sockets::bind(listener, buffers));
+        let backlog = config.connections.backlog;
+        let bound = config.listeners.iter().map(|listener| sockets::bind(listener, backlog, buffers));
         let bound = bound.collect::<anyhow::Result<Vec<Bound>>>()?;
         let endpoints: Vec<_> = bound.iter().map(|bound| bound.advertised.clone()).collect();
 
@@ -121,7 +125,9 @@ impl Broker {
         node.follow_to(unfenced_at).await?;
 
         Ok(Self {
-            limits: limits(&config, descriptors),
+            limits: connection_limits::of_one(&config),
+            shared: connection_limits::of_all(&config, descriptors)?,
+            api_limits: connection_limits::of_api(&config, descriptors),
             config,
             bound,
             node,
@@ -139,11 +145,11 @@ impl Broker {
             let (node, stopping) = (Arc::clone(&self.node), self.stopping.subscribe());
             match socket {
                 Socket::Kafka(listener) => {
-                    let front = Front::new(node, advertised.listener, self.limits);
+                    let front = Front::new(node, advertised.listener, self.limits, self.shared.clone());
                     self.fronts.spawn(listener.serve(front, stopping));
                 }
                 Socket::Api(listener) => {
-                    let front = ottla_server::Front::new(node, api_limits(self.limits));
+                    let front = ottla_server::Front::new(node, self.api_limits);
                     self.fronts.spawn(listener.serve(front, stopping));
                 }
             }
@@ -222,21 +228,6 @@ fn socket_buffers(settings: &Loaded) -> SocketBuffers {
             tuned.receive
         },
     }
-}
-
-fn limits(config: &BrokerConfig, descriptors: Descriptors) -> Limits {
-    Limits {
-        max_request_bytes: config.connections.max_request_bytes,
-        max_connections: config.connections.max.min(descriptors.connections),
-        max_idle: config.connections.max_idle.unwrap_or(Duration::MAX),
-        max_fetch_bytes: config.fetches.max_bytes,
-        max_fetch_sessions: config.fetches.max_sessions,
-    }
-}
-
-fn api_limits(limits: Limits) -> ottla_server::Limits {
-    let Limits { max_request_bytes, max_connections, max_idle, max_fetch_bytes, .. } = limits;
-    ottla_server::Limits { max_request_bytes, max_connections, max_idle, max_fetch_bytes }
 }
 
 /// 16 bytes from the system's generator.

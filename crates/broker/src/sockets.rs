@@ -26,11 +26,12 @@ impl Socket {
     fn bind(
         protocol: ListenerProtocol,
         address: SocketAddr,
+        backlog: usize,
         buffers: SocketBuffers,
     ) -> io::Result<(Self, SocketAddr)> {
         match protocol {
             ListenerProtocol::Kafka => {
-                let listener = ottla_kafka::Listener::bind(address, buffers)?;
+                let listener = ottla_kafka::Listener::bind(address, backlog, buffers)?;
                 let address = listener.local_address()?;
                 Ok((Self::Kafka(listener), address))
             }
@@ -44,9 +45,13 @@ impl Socket {
 }
 
 /// Binds a listener. From here on clients can connect; they wait until the broker serves them.
-pub(crate) fn bind(listener: &config::Listener, buffers: SocketBuffers) -> anyhow::Result<Bound> {
+pub(crate) fn bind(
+    listener: &config::Listener,
+    backlog: usize,
+    buffers: SocketBuffers,
+) -> anyhow::Result<Bound> {
     let bind = || -> anyhow::Result<(Socket, SocketAddr)> {
-        let bind = |address| Socket::bind(listener.protocol, address, buffers);
+        let bind = |address| Socket::bind(listener.protocol, address, backlog, buffers);
         let port = listener.bind.port;
         Ok(match listener.bind.host.as_str() {
             // Both families where the machine has both.

@@ -19,6 +19,7 @@ use crate::frame::{FrameBuffer, FrameError};
 use crate::front::Front;
 use crate::outbox::Outbox;
 use crate::reply::{Refusal, Reply};
+use crate::request_memory::{Account, SMALL};
 use crate::timing::Departures;
 
 /// Requests of one connection that may be in work at once. Kafka's clients send at most five.
@@ -30,15 +31,32 @@ pub(crate) const MAX_UNSENT_BYTES: u64 = 64 << 20;
 /// A connection without traffic gives its receive buffer back after this long.
 const RELEASE_AFTER: Duration = Duration::from_secs(2);
 
+/// When the memory for requests is spent, a client that holds some of it and does nothing for this long is closed: others
+/// wait for what it holds. It is short because they wait for one such client after the other.
+const STALL: Duration = Duration::from_secs(1);
+
+/// The same for one that does little: after this long...
+const GRACE: Duration = Duration::from_secs(2);
+
+/// ...it must have sent what it has begun at so many bytes a second on average.
+const PACE: u64 = 256 << 10;
+
+/// A timer that is not needed.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum End {
     #[error("closed by the client")]
     Closed,
-    #[error("nothing came for connections.max.idle.ms")]
+    #[error("no traffic for connections.max.idle.ms")]
     Idle,
     #[error("the broker is shutting down")]
     Drained,
+    #[error(
+        "queued.max.request.bytes is spent, and this client is slow to send the {held} bytes it has begun, or to take its answers"
+    )]
+    InTheWay { held: usize },
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error(transparent)]
@@ -53,6 +71,7 @@ impl End {
         match self {
             Self::Closed => "client",
             Self::Idle => "idle",
+            Self::InTheWay { .. } => "memory",
             Self::Drained => "shutdown",
             Self::Frame(_) => "malformed",
             Self::Refused(_) => "refused",
@@ -67,7 +86,10 @@ pub(crate) struct Connection {
     peer: Arc<Peer>,
     stream: TcpStream,
     incoming: FrameBuffer,
+    memory: Account,
     replies: VecDeque<InWork>,
+    /// Bytes of the requests in `replies`.
+    in_work: usize,
     /// A request other than Produce is in work: what follows waits, as it would on Kafka, because it may depend on it.
     exclusive: bool,
     /// The next whole request is known to have to wait.
@@ -78,7 +100,17 @@ pub(crate) struct Connection {
     last_activity: Instant,
     /// When the last bytes came. A request that lies here whole came whole by then: nothing is read while one waits.
     last_read: std::time::Instant,
+    awaited: Awaited,
     timer: Pin<Box<Sleep>>,
+    /// The timer is set for the end of an idle connection, and for nothing sooner.
+    dozing: bool,
+}
+
+/// How long a client could have gone on with the request it has begun. Time in which we did not read is not its fault.
+#[derive(Debug, Default)]
+struct Awaited {
+    before: Duration,
+    since: Option<Instant>,
 }
 
 impl Connection {
@@ -87,9 +119,11 @@ impl Connection {
         Self {
             peer: Arc::new(Peer::new(id, address)),
             incoming: FrameBuffer::new(front.limits.max_request_bytes),
+            memory: Account::new(&front.memory),
             front,
             stream,
             replies: VecDeque::new(),
+            in_work: 0,
             exclusive: false,
             waiting: None,
             outbox: Outbox::default(),
@@ -97,7 +131,9 @@ impl Connection {
             input_ended: false,
             last_activity: now,
             last_read: now.into_std(),
+            awaited: Awaited::default(),
             timer: Box::pin(sleep_until(now + RELEASE_AFTER)),
+            dozing: false,
         }
     }
 
@@ -119,7 +155,9 @@ impl Connection {
             End::Closed | End::Drained => tracing::debug!(%peer, "connection ended: {end}"),
             End::Idle => tracing::info!(%peer, "connection closed: {end}"),
             End::Io(error) => tracing::debug!(%peer, %error, "connection broke"),
-            End::Frame(_) | End::Refused(_) => tracing::warn!(%peer, "connection closed: {end}"),
+            End::Frame(_) | End::Refused(_) | End::InTheWay { .. } => {
+                tracing::warn!(%peer, "connection closed: {end}")
+            }
         }
     }
 
@@ -136,10 +174,7 @@ impl Connection {
         }
         loop {
             self.collect_answers(cx)?;
-            let sent = match self.outbox.poll_send(&self.stream, cx) {
-                Poll::Ready(sent) => sent.map(|()| true)?,
-                Poll::Pending => false,
-            };
+            let sent = self.send(cx)?;
             self.departures.left(self.outbox.queued_bytes(), &self.front.apis);
             if self.start_requests(draining)? {
                 continue;
@@ -147,12 +182,28 @@ impl Connection {
             if sent && self.replies.is_empty() && (draining || self.input_ended) {
                 return Ok(Poll::Ready(if draining { End::Drained } else { End::Closed }));
             }
-            let read = !draining && !self.input_ended && self.wants_input() && self.read(cx)?;
+            let wanted = !draining && !self.input_ended && self.wants_input();
+            let read = wanted && self.read(cx)?;
+            if self.memory.is_in_the_way() {
+                self.incoming.release();
+            }
+            self.memory.settle(self.held(), self.in_work);
             if !read {
+                self.note_what_is_awaited(wanted);
                 break;
             }
         }
         self.watch_the_time(cx)
+    }
+
+    /// Sends what the client takes. True if nothing is left.
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let queued = self.outbox.queued_bytes();
+        let sent = self.outbox.poll_send(&self.stream, cx)?.is_ready();
+        if self.outbox.queued_bytes() < queued {
+            self.last_activity = Instant::now();
+        }
+        Ok(sent)
     }
 
     /// Moves finished answers from the head of the queue to the outbox.
@@ -163,7 +214,8 @@ impl Connection {
                 return Ok(());
             };
             let answer = answer?;
-            if let Some(InWork { watch, .. }) = self.replies.pop_front() {
+            if let Some(InWork { watch, bytes, .. }) = self.replies.pop_front() {
+                self.in_work -= bytes;
                 self.departures.push(watch, answer.as_ref(), &self.front.apis);
             }
             if let Some(frame) = answer {
@@ -192,7 +244,10 @@ impl Connection {
             let alone = self.replies.is_empty() && !self.incoming.has_more();
             let request = dispatch::start(&self.front, &self.peer, frame, alone, self.last_read)?;
             self.exclusive = !request.reply.overlaps();
+            self.in_work += request.bytes;
             self.replies.push_back(request);
+            self.memory.request_started();
+            self.awaited = Awaited::default();
             started = true;
         }
         Ok(started)
@@ -207,6 +262,11 @@ impl Connection {
         self.waiting.is_none() && self.has_room() && !(self.exclusive && self.incoming.has_more())
     }
 
+    /// What the bound on memory for requests counts.
+    fn held(&self) -> usize {
+        self.incoming.held() + self.waiting.as_ref().map_or(0, bytes::Bytes::len) + self.in_work
+    }
+
     /// Reads once. True if anything came.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         loop {
@@ -214,7 +274,8 @@ impl Connection {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(ready) => ready?,
             }
-            match self.stream.try_read_buf(&mut self.incoming.room()) {
+            let Poll::Ready(allowed) = self.memory.poll_read(self.held(), cx) else { return Ok(false) };
+            match self.stream.try_read_buf(&mut self.incoming.room(allowed)) {
                 Ok(0) => {
                     self.input_ended = true;
                     // An unfinished request will never be whole, and answers nobody reads need not be waited for.
@@ -235,21 +296,59 @@ impl Connection {
         }
     }
 
+    /// Starts the clock of a client that has begun a request, and stops it while the delay is ours.
+    fn note_what_is_awaited(&mut self, wanted: bool) {
+        if wanted && self.incoming.has_more() && !self.memory.is_waiting() {
+            self.awaited.since.get_or_insert_with(Instant::now);
+        } else if let Some(since) = self.awaited.since.take() {
+            self.awaited.before += since.elapsed();
+        }
+    }
+
     /// Gives memory back after a pause, and ends the connection after a long one.
     fn watch_the_time(&mut self, cx: &mut Context<'_>) -> Result<Poll<End>, End> {
+        if self.dozing && self.incoming.has_memory() {
+            self.dozing = false;
+            self.timer.as_mut().reset(self.last_activity + RELEASE_AFTER);
+        }
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let idle_end = self.last_activity + self.front.limits.max_idle;
-            if now >= self.last_activity + RELEASE_AFTER {
+            let release = self.last_activity + RELEASE_AFTER;
+            if now >= release {
                 self.incoming.release();
+                self.memory.settle(self.held(), self.in_work);
             }
-            if now >= idle_end && self.replies.is_empty() && self.outbox.is_empty() {
+            let idle_end = self.front.limits.max_idle.and_then(|idle| self.last_activity.checked_add(idle));
+            // What is in work takes its time. Who does not take an answer is as idle as who does not ask.
+            if idle_end.is_some_and(|end| now >= end) && self.replies.is_empty() {
                 return Ok(Poll::Ready(End::Idle));
             }
-            let release = self.last_activity + RELEASE_AFTER;
-            let next = if release > now { release } else { idle_end.max(now + RELEASE_AFTER) };
-            self.timer.as_mut().reset(next);
+            if self.memory.is_in_the_way() && self.is_slow(now) {
+                return Ok(Poll::Ready(End::InTheWay { held: self.held() }));
+            }
+            let next = if self.held() > SMALL {
+                now + STALL
+            } else if release > now {
+                release
+            } else {
+                now + RELEASE_AFTER
+            };
+            self.dozing = release <= now && !self.incoming.has_memory();
+            let idle_end = idle_end.filter(|end| *end > now).unwrap_or(now + FAR);
+            self.timer.as_mut().reset(if self.dozing { idle_end } else { next.min(idle_end) });
         }
         Ok(Poll::Pending)
+    }
+
+    /// Whether the client is slower than is borne when memory is spent.
+    fn is_slow(&self, now: Instant) -> bool {
+        let stalls = now >= self.last_activity + STALL;
+        if stalls && !self.outbox.is_empty() {
+            return true;
+        }
+        let Some(since) = self.awaited.since else { return false };
+        let running = now.saturating_duration_since(since);
+        let due = (self.awaited.before + running).saturating_sub(GRACE).as_millis() * u128::from(PACE) / 1000;
+        (stalls && running >= STALL) || due > self.incoming.len() as u128
     }
 }

@@ -119,6 +119,8 @@ pub(crate) fn may_overlap(frame: &Bytes) -> bool {
 pub(crate) struct InWork {
     pub(crate) reply: Reply,
     pub(crate) watch: Stopwatch,
+    /// Length of its frame.
+    pub(crate) bytes: usize,
 }
 
 /// Reads the header and hands the request to its API. `received` is when its last byte came.
@@ -162,7 +164,7 @@ pub(crate) fn start(
         // Its work is done here; of the others, when they are first asked for their answer.
         watch.put_off();
     }
-    Ok(InWork { reply, watch })
+    Ok(InWork { reply, watch, bytes })
 }
 
 impl Call {

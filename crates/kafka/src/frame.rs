@@ -42,7 +42,27 @@ impl FrameBuffer {
             return Ok(None);
         }
         self.bytes.advance(4);
-        Ok(Some(self.bytes.split_to(length).freeze()))
+        let frame = self.bytes.split_to(length).freeze();
+        if self.bytes.is_empty() && length > KEEP_AT_MOST {
+            // Its memory goes with the request.
+            self.bytes = BytesMut::new();
+        }
+        Ok(Some(frame))
+    }
+
+    /// Bytes that lie here.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Memory that counts: what lies here, and all of a buffer that has grown.
+    pub(crate) fn held(&self) -> usize {
+        if self.bytes.capacity() > CHUNK { self.bytes.capacity() } else { self.bytes.len() }
+    }
+
+    /// True if there is anything to give back.
+    pub(crate) fn has_memory(&self) -> bool {
+        self.bytes.capacity() > 0
     }
 
     /// True if bytes of another request lie here.
@@ -50,18 +70,24 @@ impl FrameBuffer {
         !self.bytes.is_empty()
     }
 
-    /// Room for the next read.
+    /// Room for the next read, of so many bytes at most.
     ///
     /// Once the length is known that is exactly what is missing, so that the request after it starts a buffer of its own
     /// and need not be moved. It grows with what has arrived, never by what a length claims.
-    pub(crate) fn room(&mut self) -> Limit<&mut BytesMut> {
+    pub(crate) fn room(&mut self, allowed: usize) -> Limit<&mut BytesMut> {
         let missing = match self.frame_length() {
             Ok(Some(length)) => (4 + length).saturating_sub(self.bytes.len()),
             _ => CHUNK,
         };
-        let wanted = missing.min(CHUNK.max(self.bytes.len())).max(1);
-        if self.bytes.is_empty() && self.bytes.capacity() > KEEP_AT_MOST {
-            self.bytes = BytesMut::new();
+        let wanted = missing.min(CHUNK.max(self.bytes.len())).min(allowed).max(1);
+        if self.bytes.is_empty() {
+            if self.bytes.capacity() > KEEP_AT_MOST {
+                self.bytes = BytesMut::new();
+            } else {
+                // Starts over where the last request lay, if it is gone: a connection of small requests need not touch, and
+                // make resident, every page of its chunk.
+                let _ = self.bytes.try_reclaim(CHUNK);
+            }
         }
         if self.bytes.capacity() - self.bytes.len() < wanted.min(ENOUGH_ROOM) {
             self.bytes.reserve(wanted.max(CHUNK));
@@ -94,7 +120,7 @@ mod tests {
 
     fn feed(buffer: &mut FrameBuffer, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let mut room = buffer.room();
+            let mut room = buffer.room(usize::MAX);
             let n = room.remaining_mut().min(bytes.len());
             room.put_slice(&bytes[..n]);
             bytes = &bytes[n..];
@@ -119,7 +145,7 @@ mod tests {
     fn a_claimed_length_reserves_nothing() {
         let mut buffer = FrameBuffer::new(1 << 30);
         feed(&mut buffer, &(1i32 << 30).to_be_bytes());
-        assert!(buffer.room().remaining_mut() <= CHUNK);
+        assert!(buffer.room(usize::MAX).remaining_mut() <= CHUNK);
         assert!(buffer.bytes.capacity() <= CHUNK);
     }
 
@@ -138,6 +164,30 @@ mod tests {
     fn the_rest_of_a_known_frame_is_read_exactly() {
         let mut buffer = FrameBuffer::new(1 << 20);
         feed(&mut buffer, &[0, 0, 0, 10, 1, 2]);
-        assert_eq!(buffer.room().remaining_mut(), 8);
+        assert_eq!(buffer.room(usize::MAX).remaining_mut(), 8);
+        assert_eq!(buffer.room(3).remaining_mut(), 3);
+    }
+
+    #[test]
+    fn small_requests_one_after_the_other_lie_in_the_same_place() {
+        let mut buffer = FrameBuffer::new(100);
+        let mut places = std::collections::BTreeSet::new();
+        for _ in 0..1_000 {
+            feed(&mut buffer, &[0, 0, 0, 3, 1, 2, 3]);
+            places.insert(buffer.next_frame().unwrap().unwrap().as_ptr());
+        }
+        assert_eq!(places.len(), 1, "each request was gone when the next one came");
+    }
+
+    #[test]
+    fn what_has_grown_counts_whole_until_it_is_given_back() {
+        let mut buffer = FrameBuffer::new(100 << 20);
+        feed(&mut buffer, &(80i32 << 20).to_be_bytes());
+        assert_eq!(buffer.held(), 4);
+        feed(&mut buffer, &vec![0; CHUNK + 1]);
+        assert!(buffer.held() > CHUNK + 5, "{}", buffer.held());
+        feed(&mut buffer, &vec![0; (80 << 20) - CHUNK - 1]);
+        assert!(buffer.next_frame().unwrap().is_some());
+        assert_eq!((buffer.held(), buffer.has_memory()), (0, false), "the memory is the request's");
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use ottla_node::Node;
 use ottla_node::metrics::{ApiMetrics, ListenerMetrics};
 
+use crate::admission::Admission;
 use crate::dispatch;
 use crate::fetch_session::FetchSessions;
+use crate::request_memory::RequestMemory;
 
 /// The Kafka front door of one node.
 #[derive(Debug)]
@@ -20,17 +22,26 @@ pub struct Front {
     /// What is counted of each API, in the order of the table of what is served.
     pub(crate) apis: Vec<Arc<ApiMetrics>>,
     pub(crate) connections: Arc<ListenerMetrics>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) memory: Arc<RequestMemory>,
 }
 
-/// Bounds on what clients may hold of this process.
+/// What the listeners of a process share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Who may connect.
+    pub admission: Arc<Admission>,
+    /// What requests may take.
+    pub memory: Arc<RequestMemory>,
+}
+
+/// Bounds on what one client may hold of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of one request (`socket.request.max.bytes`).
     pub max_request_bytes: usize,
-    /// Connections at once (`max.connections`).
-    pub max_connections: usize,
-    /// A connection without traffic is closed after this (`connections.max.idle.ms`).
-    pub max_idle: Duration,
+    /// A connection without traffic is closed after this, if ever (`connections.max.idle.ms`).
+    pub max_idle: Option<Duration>,
     /// Bytes of one fetch answer (`fetch.max.bytes`).
     pub max_fetch_bytes: usize,
     /// Incremental fetch sessions kept (`max.incremental.fetch.session.cache.slots`).
@@ -39,9 +50,10 @@ pub struct Limits {
 
 impl Front {
     /// A front door to `node` behind the listener of this name.
-    pub fn new(node: Arc<Node>, listener: String, limits: Limits) -> Arc<Self> {
+    pub fn new(node: Arc<Node>, listener: String, limits: Limits, shared: Shared) -> Arc<Self> {
         let sessions = FetchSessions::new(limits.max_fetch_sessions);
         let (apis, connections) = (dispatch::metrics(node.metrics()), node.metrics().listener(&listener));
-        Arc::new(Self { node, limits, listener, sessions, apis, connections })
+        let Shared { admission, memory } = shared;
+        Arc::new(Self { node, limits, listener, sessions, apis, connections, admission, memory })
     }
 }

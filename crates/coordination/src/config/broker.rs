@@ -53,10 +53,14 @@ pub struct ConnectionLimits {
     pub max_per_ip: usize,
     /// `max.connections.per.ip.overrides`, by address or host name.
     pub max_per_ip_overrides: BTreeMap<String, usize>,
+    /// `max.connection.creation.rate`, connections a second.
+    pub max_creation_rate: usize,
     /// `connections.max.idle.ms`; `None` never closes an idle connection.
     pub max_idle: Option<Duration>,
     /// `socket.request.max.bytes`
     pub max_request_bytes: usize,
+    /// `queued.max.request.bytes`; `None` is without bound.
+    pub max_queued_bytes: Option<usize>,
     /// `socket.receive.buffer.bytes`; `None` leaves it to the kernel.
     pub receive_buffer_bytes: Option<usize>,
     /// `socket.send.buffer.bytes`; `None` leaves it to the kernel.
@@ -187,8 +191,11 @@ fn connections(keys: &Typed<'_>) -> Result<ConnectionLimits, ConfigError> {
         max: keys.size("max.connections"),
         max_per_ip,
         max_per_ip_overrides,
+        max_creation_rate: keys.size("max.connection.creation.rate"),
         max_idle: keys.limit("connections.max.idle.ms").map(|ms| Duration::from_millis(ms.unsigned_abs())),
         max_request_bytes: keys.size("socket.request.max.bytes"),
+        // 0 is without bound, too: Kafka makes a pool from 1 on.
+        max_queued_bytes: buffer("queued.max.request.bytes").filter(|bytes| *bytes > 0),
         receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
         send_buffer_bytes: buffer("socket.send.buffer.bytes"),
         backlog: keys.size("socket.listen.backlog.size"),

@@ -42,6 +42,16 @@ pub const DEVIATIONS: &[Deviation] = &[
     ),
     fixed("socket.receive.buffer.bytes", "1048576", BUFFERS),
     fixed("socket.send.buffer.bytes", "524288", BUFFERS),
+    fixed(
+        "socket.listen.backlog.size",
+        "1024",
+        "clients that all come back after a restart need not wait to be heard again",
+    ),
+    computed(
+        "queued.max.request.bytes",
+        "256 MiB, or socket.request.max.bytes if that is more",
+        "no number of clients fills the memory of a broker",
+    ),
     fixed("log.dir", "./ottla-data", "/tmp is emptied when the machine starts"),
     fixed("broker.session.timeout.ms", "1500", "fail over in less than a second"),
     fixed("broker.heartbeat.interval.ms", "300", "fail over in less than a second"),
@@ -74,6 +84,12 @@ pub(super) fn computed_default(name: &str, brokers: usize) -> Option<i64> {
         }
         _ => None,
     }
+}
+
+/// `queued.max.request.bytes` where nobody set it, for this `socket.request.max.bytes`.
+pub(super) const fn default_queued_request_bytes(max_request_bytes: i64) -> i64 {
+    const ENOUGH: i64 = 256 << 20;
+    if max_request_bytes > ENOUGH { max_request_bytes } else { ENOUGH }
 }
 
 /// `min.insync.replicas` of a topic with this many replicas, where nobody set it.

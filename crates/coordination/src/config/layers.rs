@@ -126,11 +126,13 @@ impl<'a> Layers<'a> {
     pub(super) fn default_of(self, key: &Definition) -> Option<Value> {
         match (key.scope, key.name) {
             (Scope::Broker, "min.insync.replicas") => {
-                let replicas = table::find(Scope::Broker, "default.replication.factor")
-                    .and_then(|key| self.of_broker(key).1)
-                    .and_then(|value| value.as_number());
+                let replicas = self.broker_number("default.replication.factor");
                 let replicas = replicas.and_then(|number| usize::try_from(number).ok()).unwrap_or(1);
                 Some(Value::Number(deviation::default_min_insync_replicas(replicas)))
+            }
+            (Scope::Broker, "queued.max.request.bytes") => {
+                let max_request_bytes = self.broker_number("socket.request.max.bytes")?;
+                Some(Value::Number(deviation::default_queued_request_bytes(max_request_bytes)))
             }
             (Scope::Broker, name) => {
                 let computed = deviation::computed_default(name, self.brokers).map(Value::Number);
@@ -138,6 +140,10 @@ impl<'a> Layers<'a> {
             }
             _ => key.parse(key.default_text()?).ok(),
         }
+    }
+
+    fn broker_number(self, name: &str) -> Option<i64> {
+        self.of_broker(table::find(Scope::Broker, name)?).1?.as_number()
     }
 }
 

@@ -34,12 +34,12 @@ configs! {
         "Kafka's threads for housekeeping.";
     "queued.max.requests": Int = "500", AtLeast(1), High, ReadOnly, Accepted,
         "Requests that may wait for a thread in Kafka. Ottla bounds the requests of each connection instead.";
-    "queued.max.request.bytes": Long = "-1", Any, Medium, ReadOnly, Accepted,
-        "Bytes of requests that may wait for a thread in Kafka; -1 is unlimited.";
+    "queued.max.request.bytes": Long = "-1", Any, Medium, ReadOnly, Honoured,
+        "Memory for the requests of all connections together, from their arrival to their answer; 0 and below is unlimited. Small requests do not count and never wait; when it is spent, connections stop reading, and a client that is slow to send what it has begun is closed.";
     "request.timeout.ms": Int = "30000", Any, High, ReadOnly, Honoured,
         "How long a change of configs, and a request to another broker, may take before it is given up.";
-    "socket.listen.backlog.size": Int = "50", AtLeast(1), Medium, ReadOnly, Accepted,
-        "Connections the kernel may hold before they are accepted. Ottla asks for 1,024.";
+    "socket.listen.backlog.size": Int = "50", AtLeast(1), Medium, ReadOnly, Honoured,
+        "Connections the kernel may hold before they are accepted; it has a bound of its own (net.core.somaxconn).";
     "socket.receive.buffer.bytes": Int = "102400", Any, High, ReadOnly, Honoured,
         "SO_RCVBUF of client connections; -1 leaves it to the kernel.";
     "socket.send.buffer.bytes": Int = "102400", Any, High, ReadOnly, Honoured,
@@ -51,15 +51,15 @@ configs! {
     "socket.connection.setup.timeout.max.ms": Long = "30000", Any, Medium, ReadOnly, Accepted,
         "Bound of the growing time that connecting to another broker may take.";
     "max.connections": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Honoured,
-        "Connections this broker holds at most.";
-    "max.connections.per.ip": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Accepted,
-        "Connections accepted from one address at most.";
-    "max.connections.per.ip.overrides": String = "", Any, Medium, ClusterWide, Accepted,
+        "Connections this broker holds at most; those beyond wait until one closes.";
+    "max.connections.per.ip": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Honoured,
+        "Connections from one address at most; those beyond are closed.";
+    "max.connections.per.ip.overrides": String = "", Any, Medium, ClusterWide, Honoured,
         "Addresses with a limit of their own: `host:count,host:count`.";
-    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Accepted,
-        "New connections accepted per second.";
+    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Honoured,
+        "New connections accepted per second; those beyond wait.";
     "connections.max.idle.ms": Long = "600000", Any, Medium, ReadOnly, Honoured,
-        "Connections that send nothing for this long are closed.";
+        "Connections without traffic are closed after this; never, if it is negative.";
     "connections.max.reauth.ms": Long = "0", Any, Medium, ReadOnly, Accepted,
         "Time after which a SASL client must authenticate again; 0 never.";
     "connection.failed.authentication.delay.ms": Int = "100", AtLeast(0), Low, ReadOnly, Accepted,

@@ -111,17 +111,21 @@ fn kafkas_own_file() {
                 max: 2147483647,
                 max_per_ip: 2147483647,
                 max_per_ip_overrides: {},
+                max_creation_rate: 2147483647,
                 max_idle: Some(
                     600s,
                 ),
                 max_request_bytes: 104857600,
+                max_queued_bytes: Some(
+                    268435456,
+                ),
                 receive_buffer_bytes: Some(
                     102400,
                 ),
                 send_buffer_bytes: Some(
                     102400,
                 ),
-                backlog: 50,
+                backlog: 1024,
             },
             topics: TopicDefaults {
                 partitions: 1,
@@ -168,6 +172,8 @@ fn kafkas_own_file() {
           advertised.listeners                             = the listeners; of a wildcard address the host name   (Kafka: not set; Kafka refuses to start with 0.0.0.0; here the log says what clients will be told)
           socket.receive.buffer.bytes                      = 1048576   (Kafka: 102400; measured: less CPU per byte; left to the kernel where it does not allow as much)
           socket.send.buffer.bytes                         = 524288   (Kafka: 102400; measured: less CPU per byte; left to the kernel where it does not allow as much)
+          socket.listen.backlog.size                       = 1024   (Kafka: 50; clients that all come back after a restart need not wait to be heard again)
+          queued.max.request.bytes                         = 256 MiB, or socket.request.max.bytes if that is more   (Kafka: -1; no number of clients fills the memory of a broker)
           log.dir                                          = ./ottla-data   (Kafka: /tmp/kafka-logs; /tmp is emptied when the machine starts)
           broker.session.timeout.ms                        = 1500   (Kafka: 9000; fail over in less than a second)
           broker.heartbeat.interval.ms                     = 300   (Kafka: 2000; fail over in less than a second)
@@ -222,17 +228,21 @@ fn nothing_given() {
                 max: 2147483647,
                 max_per_ip: 2147483647,
                 max_per_ip_overrides: {},
+                max_creation_rate: 2147483647,
                 max_idle: Some(
                     600s,
                 ),
                 max_request_bytes: 104857600,
+                max_queued_bytes: Some(
+                    268435456,
+                ),
                 receive_buffer_bytes: Some(
                     1048576,
                 ),
                 send_buffer_bytes: Some(
                     524288,
                 ),
-                backlog: 50,
+                backlog: 1024,
             },
             topics: TopicDefaults {
                 partitions: 1,
@@ -272,6 +282,8 @@ fn nothing_given() {
           advertised.listeners                             = the listeners; of a wildcard address the host name   (Kafka: not set; Kafka refuses to start with 0.0.0.0; here the log says what clients will be told)
           socket.receive.buffer.bytes                      = 1048576   (Kafka: 102400; measured: less CPU per byte; left to the kernel where it does not allow as much)
           socket.send.buffer.bytes                         = 524288   (Kafka: 102400; measured: less CPU per byte; left to the kernel where it does not allow as much)
+          socket.listen.backlog.size                       = 1024   (Kafka: 50; clients that all come back after a restart need not wait to be heard again)
+          queued.max.request.bytes                         = 256 MiB, or socket.request.max.bytes if that is more   (Kafka: -1; no number of clients fills the memory of a broker)
           log.dir                                          = ./ottla-data   (Kafka: /tmp/kafka-logs; /tmp is emptied when the machine starts)
           broker.session.timeout.ms                        = 1500   (Kafka: 9000; fail over in less than a second)
           broker.heartbeat.interval.ms                     = 300   (Kafka: 2000; fail over in less than a second)
@@ -478,17 +490,13 @@ fn rules_between_keys() {
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
                 API://127.0.0.1:9095 -> API://127.0.0.1:9095
             max.connections.per.ip=0
-                notice: accepted, but without effect in this version: max.connections.per.ip
                 error: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.
             max.connections.per.ip=0 ; max.connections.per.ip.overrides=127.0.0.1:5,::1:6
-                notice: accepted, but without effect in this version: max.connections.per.ip, max.connections.per.ip.overrides
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
                 API://127.0.0.1:9095 -> API://127.0.0.1:9095
             max.connections.per.ip.overrides=a:b
-                notice: accepted, but without effect in this version: max.connections.per.ip.overrides
                 error: Invalid value a:b for configuration max.connections.per.ip.overrides: expected host:count
             queued.max.request.bytes=5
-                notice: accepted, but without effect in this version: queued.max.request.bytes
                 error: queued.max.request.bytes must be larger or equal to socket.request.max.bytes
             replica.fetch.wait.max.ms=60000
                 notice: accepted, but without effect in this version: replica.fetch.wait.max.ms
