@@ -1,25 +1,6 @@
 //! The Rust client of Ottla: publish, read and administer over gRPC.
 //!
-//! ```no_run
-//! use ottla_client::{Client, NewTopic, ProducerRecord, Start};
-//!
-//! #[tokio::main]
-//! async fn main() -> Result<(), ottla_client::Error> {
-//!     let client = Client::connect("http://127.0.0.1:9095").await?;
-//!     client.admin().create_topic(NewTopic::named("greetings").partitions(1)).await?;
-//!
-//!     let producer = client.producer().build()?;
-//!     let delivery = producer.publish(ProducerRecord::to("greetings").key("en").value("hello")).await?;
-//!     println!("written to {}-{} at {}", delivery.topic, delivery.partition, delivery.offset);
-//!     producer.close().await?;
-//!
-//!     let mut consumer = client.consumer().partition("greetings", 0, Start::Earliest).stop_at_end().build()?;
-//!     while let Some(record) = consumer.next().await.transpose()? {
-//!         println!("read {:?} at {}", record.value.unwrap_or_default(), record.offset);
-//!     }
-//!     Ok(())
-//! }
-//! ```
+#![doc = concat!("```no_run\n", include_str!("../examples/quick_start.rs"), "```")]
 //!
 //! | module | what it holds |
 //! |---|---|
