@@ -6,7 +6,7 @@ use std::time::Duration;
 use ottla_node::admin::records::Deletion;
 use ottla_node::admin::topics::{WantedLayout, WantedPartitions, WantedTopic};
 use ottla_node::admin::{ChangeMode, ChangeOptions};
-use ottla_node::coordination::metadata::{Image, Topic, TopicSelector};
+use ottla_node::coordination::metadata::{Image, Topic, TopicName, TopicSelector};
 use ottla_node::record::{BrokerId, Offset, PartitionIndex};
 use ottla_node::replication::Availability;
 use ottla_node::{LookupError, TopicKey};
@@ -101,8 +101,17 @@ impl Topics for TopicsService {
         &self,
         request: Request<v1::DescribeTopicRequest>,
     ) -> Result<Response<v1::DescribeTopicResponse>, Status> {
-        let name = request.into_inner().name;
-        let image = self.front.node.image();
+        let v1::DescribeTopicRequest { name, auto_create } = request.into_inner();
+        let node = &self.front.node;
+        let missing = node.image().topic(&name).is_none();
+        if auto_create
+            && missing
+            && node.settings().config.topics.auto_create
+            && TopicName::parse(&name).is_ok()
+        {
+            node.auto_create(&[&name]).await;
+        }
+        let image = node.image();
         let unknown = || errors::lookup(LookupError::UnknownTopicOrPartition).about(&name, None);
         let topic = image.topic(&name).ok_or_else(unknown)?;
         Ok(Response::new(v1::DescribeTopicResponse {
