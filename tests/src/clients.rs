@@ -27,6 +27,11 @@ pub fn python(script: &str, args: &[&str]) -> anyhow::Result<Vec<u8>> {
     finish(python_command(script, args), &[])
 }
 
+/// The same with bytes on its standard input.
+pub fn python_with_input(script: &str, args: &[&str], input: &[u8]) -> anyhow::Result<Vec<u8>> {
+    finish(python_command(script, args), input)
+}
+
 /// Starts one of `tests/clients/*.py` and leaves it running, its output piped.
 pub fn start_python(script: &str, args: &[&str]) -> anyhow::Result<Child> {
     Ok(python_command(script, args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?)

@@ -121,7 +121,10 @@ fn compile() -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     let mut command = Command::new("javac");
     command.arg("-proc:none").arg("-cp").arg(tools::kafka_jars().join("*")).arg("-d").arg(&folder);
-    command.args(["Toolbox.java", "StanzaReader.java", "TransactionalWriter.java"].map(project::client));
+    command.args(
+        ["Toolbox.java", "StanzaReader.java", "TransactionalWriter.java", "Records.java"]
+            .map(project::client),
+    );
     let output = command.output()?;
     ensure!(output.status.success(), "javac: {}", String::from_utf8_lossy(&output.stderr));
     Ok(folder)

@@ -7,7 +7,8 @@ use ottla_client::{Client, Isolation, Start, Timestamp};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(address), Some(topic), Some(since)) = (arguments.next(), arguments.next(), arguments.next()) else {
+    let (Some(address), Some(topic), Some(since)) = (arguments.next(), arguments.next(), arguments.next())
+    else {
         return Err("usage: replay ADDRESS TOPIC MILLISECONDS".into());
     };
     let since = Start::At(Timestamp::from_millis(since.parse()?));
@@ -20,7 +21,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut count = 0;
     while let Some(record) = consumer.next().await.transpose()? {
         let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
-        println!("{}\t{}\t{}\t{value}", record.timestamp.map_or(-1, Timestamp::millis), record.partition, record.offset);
+        println!(
+            "{}\t{}\t{}\t{value}",
+            record.timestamp.map_or(-1, Timestamp::millis),
+            record.partition,
+            record.offset
+        );
         count += 1;
     }
     eprintln!("{count} records");

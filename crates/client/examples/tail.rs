@@ -32,7 +32,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn print(record: &ConsumerRecord) {
-    let text = |bytes: Option<&[u8]>| bytes.map_or("NULL".into(), |b| String::from_utf8_lossy(b).into_owned());
+    let text =
+        |bytes: Option<&[u8]>| bytes.map_or("NULL".into(), |b| String::from_utf8_lossy(b).into_owned());
     let (key, value) = (text(record.key.as_deref()), text(record.value.as_deref()));
     println!("{}-{} @ {}: {key} = {value}", record.topic, record.partition, record.offset);
 }
