@@ -10,8 +10,8 @@
 mod advertised_versions;
 mod assigned_consumers;
 mod bad_input;
-mod connection_limits;
 mod clients_agree;
+mod connection_limits;
 mod debian_corpus;
 mod deploy;
 mod dump_log;
