@@ -101,6 +101,16 @@ pub enum Error {
 }
 
 /// A broker's refusal.
+///
+/// ```no_run
+/// # fn show(error: ottla_client::Error) {
+/// if let Some(refusal) = error.refusal() {
+///     for (number, reason) in &refusal.refused_records {
+///         eprintln!("record {number} of the batch: {reason}");
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Refusal {
     /// Kafka's name of the error; empty where the refusal is gRPC's own (a proxy's, an unknown method's).

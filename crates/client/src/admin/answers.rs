@@ -8,6 +8,14 @@ use ottla_rpc::v1;
 use crate::error::Error;
 
 /// A topic that was created.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let created: ottla_client::CreatedTopic = admin.create_topic(ottla_client::NewTopic::named("orders")).await?;
+/// println!("{} has {} partitions", created.topic_id, created.partitions);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CreatedTopic {
@@ -27,6 +35,14 @@ impl From<v1::CreateTopicResponse> for CreatedTopic {
 }
 
 /// One topic in a list.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let internal = |topic: &ottla_client::TopicListing| topic.internal;
+/// println!("{} internal topics", admin.list_all_topics().await?.iter().filter(|t| internal(t)).count());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicListing {
@@ -50,6 +66,14 @@ impl From<v1::TopicListing> for TopicListing {
 }
 
 /// One topic with its partitions.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let info: ottla_client::TopicInfo = admin.describe_topic("orders").await?;
+/// println!("{} has {} partitions", info.topic.name, info.partitions.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicInfo {
@@ -72,6 +96,14 @@ impl TryFrom<v1::DescribeTopicResponse> for TopicInfo {
 }
 
 /// One partition and its replicas.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let behind = |p: &ottla_client::PartitionInfo| p.in_sync_replicas.len() < p.replicas.len();
+/// println!("{:?}", admin.describe_topic("orders").await?.partitions.into_iter().find(behind));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionInfo {
@@ -109,6 +141,16 @@ impl From<v1::PartitionDescription> for PartitionInfo {
 }
 
 /// One config.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let resource = ottla_client::ConfigResource::AllBrokers;
+/// for ottla_client::Config { name, value, .. } in admin.describe_configs(&resource, &[]).await? {
+///     println!("{name} = {}", value.unwrap_or_default());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -135,6 +177,16 @@ impl From<v1::Config> for Config {
 }
 
 /// Where a config's value comes from.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let resource = ottla_client::ConfigResource::Topic("orders".into());
+/// let all = admin.describe_configs(&resource, &[]).await?;
+/// let own = all.iter().filter(|config| config.source == ottla_client::ConfigSource::Topic);
+/// println!("{} configs were set on the topic", own.count());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigSource {
@@ -169,6 +221,14 @@ impl From<v1::ConfigSource> for ConfigSource {
 }
 
 /// The cluster.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let cluster: ottla_client::Cluster = admin.describe_cluster().await?;
+/// println!("{} without a leader", cluster.leaderless_partitions);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cluster {
@@ -209,6 +269,14 @@ impl From<v1::DescribeClusterResponse> for Cluster {
 }
 
 /// One broker.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let up = |broker: &&ottla_client::BrokerInfo| !broker.fenced;
+/// println!("{} brokers are up", admin.describe_cluster().await?.brokers.iter().filter(up).count());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokerInfo {
@@ -235,6 +303,15 @@ impl From<v1::Broker> for BrokerInfo {
 }
 
 /// An address of a broker.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// for ottla_client::EndpointInfo { listener, host, port, .. } in &admin.describe_cluster().await?.brokers[0].endpoints {
+///     println!("{listener}://{host}:{port}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointInfo {
@@ -254,6 +331,14 @@ impl From<v1::Endpoint> for EndpointInfo {
 }
 
 /// The data directory of one broker.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let dir: ottla_client::LogDir = admin.describe_log_dir(&[]).await?;
+/// println!("{} bytes are free", dir.free_bytes);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogDir {
@@ -275,6 +360,14 @@ impl From<v1::DescribeLogDirsResponse> for LogDir {
 }
 
 /// The size of one log.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// let size = |log: &ottla_client::LogSize| log.size_bytes;
+/// println!("{} bytes", admin.describe_log_dir(&["orders"]).await?.logs.iter().map(size).sum::<i64>());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogSize {
@@ -294,6 +387,16 @@ impl From<v1::LogSize> for LogSize {
 }
 
 /// A place in a partition.
+///
+/// ```no_run
+/// # async fn run(admin: ottla_client::Admin) -> Result<(), ottla_client::Error> {
+/// use ottla_client::{Isolation, ListedOffset, Start};
+///
+/// let end = admin.list_offsets(&[("orders", 0, Start::Latest)], Isolation::ReadUncommitted).await?;
+/// let ends: Vec<ListedOffset> = end.into_iter().collect::<Result<_, _>>()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedOffset {
