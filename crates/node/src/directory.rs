@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::flush::FlushCoordinator;
 use crate::keeper::Keeper;
@@ -14,6 +15,8 @@ pub(crate) struct DirectoryShell {
     pub(crate) flusher: FlushCoordinator,
     pub(crate) keeper: Keeper,
     pub(crate) metrics: Arc<DirectoryMetrics>,
+    /// Some log could not be opened: then nothing is known of its files, and no stop is clean.
+    pub(crate) some_log_is_shut: AtomicBool,
 }
 
 impl fmt::Debug for DirectoryShell {

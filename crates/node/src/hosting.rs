@@ -157,6 +157,7 @@ impl Hosting {
                     .next()?
                     .inspect_err(|error| {
                         tracing::error!(topic = %name, partition = %index, %error, "a partition is offline; the others are served");
+                        self.shell.some_log_is_shut.store(true, Ordering::Release);
                     })
                     .ok(),
             });

@@ -135,3 +135,6 @@ fn store_checkpoints(directory: &LogDirectory, hosts: &[Arc<PartitionHost>]) {
 fn warn_of_checkpoints(error: StorageError) {
     tracing::warn!(%error, "checkpoints could not be stored: a restart would scan more of the logs; check the disk and its free space");
 }
+
+#[cfg(test)]
+mod tests;

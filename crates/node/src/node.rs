@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -90,6 +91,7 @@ impl Node {
             flusher: FlushCoordinator::new(Arc::clone(directory.disk()), Arc::clone(&counts)),
             keeper: Keeper::default(),
             metrics: counts,
+            some_log_is_shut: AtomicBool::new(false),
         });
         let hosting = Arc::new(Hosting {
             settings: Arc::clone(&settings),
@@ -200,7 +202,7 @@ impl Node {
         }
         let topics = self.topics();
         let hosts: Vec<_> = topics.partitions().cloned().collect();
-        let mut clean = true;
+        let mut clean = !self.shell.some_log_is_shut.load(Ordering::Acquire);
         for host in &hosts {
             let Some(log) = host.close() else { continue };
             match log.close() {

@@ -14,13 +14,14 @@ use ottla_coordination::metadata::{
 };
 use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError};
 use ottla_node::{
-    Acks, BrokerSettings, ConnectionId, FetchItem, FetchOptions, Isolation, Node, Parts, ProduceItem,
-    ProduceOptions, SystemClock, TopicKey,
+    Acks, BrokerSettings, ConnectionId, FetchItem, FetchOptions, Isolation, LookupError, Node, Parts,
+    ProduceError, ProduceItem, ProduceOptions, SystemClock, TopicKey,
 };
 use ottla_record::{
     BatchBuilder, Batches, BrokerId, ClusterId, Codec, DirectoryId, Incarnation, TopicId, Uuid,
 };
 use ottla_storage::{DirectoryLimits, FsDisk, LogDirectory};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Metadata that every command changes at once, as a lone voter's does.
@@ -103,12 +104,25 @@ impl Broker {
         node
     }
 
+    /// Starts again. The log directory's lock goes with the last reference to the node before, which the followers of the
+    /// metadata drop on their own time.
+    async fn restart(&self) -> Arc<Node> {
+        while FsDisk::open(self.dir.path()).is_err() {
+            tokio::task::yield_now().await;
+        }
+        self.start().await
+    }
+
     async fn create(&self, node: &Node, name: &str) -> TopicId {
+        self.create_with(node, name, 1).await
+    }
+
+    async fn create_with(&self, node: &Node, name: &str, partitions: i32) -> TopicId {
         let id = TopicId(Uuid::from_random(random()));
         let topic = NewTopic {
             name: name.to_owned(),
             id,
-            layout: Layout::Placed { partitions: 1, replication_factor: 1, seed: PlacementSeed(0) },
+            layout: Layout::Placed { partitions, replication_factor: 1, seed: PlacementSeed(0) },
             configs: Vec::new(),
         };
         self.plane.propose(Command::CreateTopics(CreateTopics { topics: vec![topic] })).await.unwrap();
@@ -125,6 +139,16 @@ fn batch(value: &str, node: &Node) -> Bytes {
 }
 
 async fn produce(node: &Node, connection: u64, topic: &str, value: &str) -> i64 {
+    produce_to(node, connection, topic, 0, value).await.unwrap()
+}
+
+async fn produce_to(
+    node: &Node,
+    connection: u64,
+    topic: &str,
+    partition: i32,
+    value: &str,
+) -> Result<i64, ProduceError> {
     let options = ProduceOptions {
         acks: Acks::All,
         timeout: Duration::from_secs(30),
@@ -132,9 +156,9 @@ async fn produce(node: &Node, connection: u64, topic: &str, value: &str) -> i64 
         alone: true,
         zstd_allowed: true,
     };
-    let item = ProduceItem { topic: TopicKey::Name(topic), partition: 0, records: batch(value, node) };
+    let item = ProduceItem { topic: TopicKey::Name(topic), partition, records: batch(value, node) };
     let outcomes = node.produce(options, [item].into_iter()).await;
-    outcomes.into_iter().next().flatten().unwrap().unwrap().base_offset.get()
+    outcomes.into_iter().next().flatten().unwrap().map(|produced| produced.base_offset.get())
 }
 
 fn item(topic: &str, offset: i64) -> FetchItem<'_> {
@@ -218,13 +242,7 @@ async fn records_survive_a_clean_stop_and_the_next_process_writes_in_a_new_epoch
     let before = values(&node, "t");
     node.close().unwrap();
     drop(node);
-    // The log directory's lock goes with the last reference, which the followers of the metadata drop on their own time.
-    let node = loop {
-        if FsDisk::open(broker.dir.path()).is_ok() {
-            break broker.start().await;
-        }
-        tokio::task::yield_now().await;
-    };
+    let node = broker.restart().await;
     produce(&node, 1, "t", "after").await;
     let after = values(&node, "t");
     assert_eq!(after[0], before[0]);
@@ -336,4 +354,89 @@ async fn traffic_and_marks_are_counted_once_and_for_what_was_answered() {
     assert!(metric(&node, "ottla_flush_oldest_unfinished_seconds") < 60.0);
     assert!(metric(&node, "ottla_open_segment_files") >= 1.0);
     assert!(metric(&node, "ottla_log_directory_free_bytes") > 0.0);
+}
+
+/// The errors that are logged on this thread.
+#[derive(Clone, Default)]
+struct Errors(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Errors {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::ERROR
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text(String);
+        impl tracing::field::Visit for Text {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!("{field}={value:?} ");
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().push(text.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_partition_is_offline_and_named_while_those_opened_beside_it_serve() {
+    const PARTITIONS: i32 = 12;
+    const DAMAGED: i32 = 5;
+    let broker = Broker::new();
+    let node = broker.start().await;
+    broker.create_with(&node, "t", PARTITIONS).await;
+    for partition in 0..PARTITIONS {
+        assert_eq!(produce_to(&node, 1, "t", partition, "before").await.unwrap(), 0);
+    }
+    node.close().unwrap();
+    drop(node);
+    let mark = broker.dir.path().join(".kafka_cleanshutdown");
+    assert!(mark.exists());
+    let path = broker.dir.path().join(format!("t-{DAMAGED}/00000000000000000000.log"));
+    let sound = std::fs::read(&path).unwrap();
+    let mut damaged = sound.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+
+    let errors = Errors::default();
+    let logged = tracing::subscriber::set_default(errors.clone());
+    let node = broker.restart().await;
+    drop(logged);
+    let errors = std::mem::take(&mut *errors.0.lock());
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    for named in
+        ["a partition is offline", "topic=t ", &format!("partition={DAMAGED} "), path.to_str().unwrap()]
+    {
+        assert!(errors[0].contains(named), "no {named} in {errors:?}");
+    }
+    for partition in 0..PARTITIONS {
+        let produced = produce_to(&node, 1, "t", partition, "after").await;
+        let fetched =
+            node.fetch(OPTIONS, [FetchItem { partition, ..item("t", 0) }].into_iter()).pop().unwrap();
+        if partition == DAMAGED {
+            assert!(matches!(produced, Err(ProduceError::Lookup(LookupError::Offline))), "{produced:?}");
+            assert_eq!(fetched.unwrap_err().to_string(), "the partition is offline");
+        } else {
+            assert_eq!(produced.unwrap(), 1, "partition {partition}");
+            let read = fetched.unwrap().slice.unwrap().read().unwrap();
+            assert_eq!(Batches::new(&read).count(), 2, "partition {partition}");
+        }
+    }
+    assert_eq!(metric(&node, "ottla_partitions_offline"), 1.0);
+    assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing was cut");
+    node.close().unwrap();
+    drop(node);
+    assert!(!mark.exists(), "no stop is clean for a log that could not be opened");
+
+    std::fs::write(&path, &sound).unwrap();
+    let node = broker.restart().await;
+    assert_eq!(produce_to(&node, 1, "t", DAMAGED, "after").await.unwrap(), 1);
+    node.close().unwrap();
+    assert!(mark.exists());
 }
