@@ -66,6 +66,14 @@
 //! # }
 //! ```
 
+/// The tests beside the sources share a file with those through the public surface, which know this crate by its name.
+#[cfg(test)]
+extern crate self as ottla_storage;
+
+#[cfg(test)]
+#[path = "../tests/storage/batches.rs"]
+mod batches;
+
 pub mod checkpoint;
 pub mod config;
 pub mod disk;

@@ -1,13 +1,10 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
-use ottla_record::produce::{Origin, ProduceRules, validate};
-use ottla_record::{
-    BatchBuilder, BrokerId, Codec, DirectoryId, Monotonic, ProducerEpoch, ProducerId, ProducerStamp,
-    Sequence, TimestampType, Uuid,
-};
+use ottla_record::produce::{ProduceRules, validate};
+use ottla_record::{BatchBuilder, BrokerId, Codec, DirectoryId, Monotonic, ProducerStamp, Uuid};
 
 use super::*;
+use crate::batches::{contents, epoch, rules, validated};
 use crate::config::LogStart;
 use crate::fs_disk::FsDisk;
 use crate::log_directory::DirectoryLimits;
@@ -94,24 +91,6 @@ fn open_root(dir: &Path) -> Arc<LogDirectory> {
     Arc::new(LogDirectory::open(disk, BrokerId::new(1), id, limits).unwrap())
 }
 
-pub(crate) fn rules() -> ProduceRules {
-    ProduceRules {
-        origin: Origin::Coordinator,
-        max_batch_bytes: 1 << 20,
-        timestamp_type: TimestampType::CreateTime,
-        before_max_ms: i64::MAX,
-        after_max_ms: i64::MAX,
-        compression: None,
-        compacted: false,
-        allow_zstd: true,
-        max_decompressed_bytes: 1 << 20,
-    }
-}
-
-pub(crate) fn validated(bytes: Bytes) -> ValidatedBatches {
-    validate(bytes, &rules(), Timestamp::from_millis(0)).unwrap()
-}
-
 /// A batch of `values` records with the timestamps `ts, ts + 1, …`.
 pub(crate) fn batch(ts: i64, values: &[&str]) -> ValidatedBatches {
     let mut builder = BatchBuilder::new(Codec::None);
@@ -119,14 +98,6 @@ pub(crate) fn batch(ts: i64, values: &[&str]) -> ValidatedBatches {
         builder.push(Some(Timestamp::from_millis(ts)), None, Some(value.as_bytes()), &[]);
     }
     validated(builder.build().unwrap())
-}
-
-pub(crate) fn stamp(id: i64, epoch: i16, sequence: i32) -> ProducerStamp {
-    ProducerStamp {
-        id: ProducerId::new(id),
-        epoch: ProducerEpoch::new(epoch),
-        base_sequence: Sequence::from_wire(sequence),
-    }
 }
 
 pub(crate) fn stamped(stamp: ProducerStamp, values: &[&str]) -> ValidatedBatches {
@@ -137,37 +108,11 @@ pub(crate) fn stamped(stamp: ProducerStamp, values: &[&str]) -> ValidatedBatches
     validated(builder.build().unwrap())
 }
 
-pub(crate) fn epoch(epoch: i32) -> LeaderEpoch {
-    LeaderEpoch::new(epoch)
-}
-
 pub(crate) fn flush(log: &mut Log) {
     if let Some(job) = log.begin_flush() {
         job.run(&**log.root.disk()).unwrap();
         log.complete_flush(job.end);
     }
-}
-
-/// Every value in the log, with its offset, as a reader sees it.
-pub(crate) fn contents(log: &Log) -> Vec<(i64, String)> {
-    let view = log.view();
-    let mut from = view.log_start();
-    let mut values = Vec::new();
-    while let Some(slice) = view.read(from, 400, view.log_end(), true).unwrap() {
-        for batch in Batches::new(&slice.read().unwrap()) {
-            let batch = batch.unwrap();
-            batch.verify_crc().unwrap();
-            for record in batch.records(1 << 20).unwrap().iter() {
-                let record = record.unwrap();
-                if record.offset >= from {
-                    let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
-                    values.push((record.offset.get(), value));
-                }
-            }
-            from = batch.last_offset().next();
-        }
-    }
-    values
 }
 
 #[test]

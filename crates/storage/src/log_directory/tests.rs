@@ -1,6 +1,7 @@
 use super::*;
+use crate::batches::epoch;
 use crate::fs_disk::FsDisk;
-use crate::log::tests::{Fixture, at, batch, config, epoch, topic_id};
+use crate::log::tests::{Fixture, at, batch, config, topic_id};
 
 fn id(byte: u8) -> Uuid {
     Uuid::from_random([byte; 16])

@@ -1,9 +1,10 @@
 use std::fs;
 
-use ottla_record::{BatchBuilder, Codec, ControlType, EndTransactionMarker, ProducerStamp, Timestamp};
+use ottla_record::{BatchBuilder, Codec, ControlType, Timestamp};
 
 use super::*;
-use crate::log::tests::{Fixture, at, batch, config, contents, epoch, flush, stamp, stamped, validated};
+use crate::batches::{contents, epoch, marker, stamp, validated};
+use crate::log::tests::{Fixture, at, batch, config, flush, stamped};
 use crate::{Append, LogConfig};
 
 type DamageBytes = fn(&mut Vec<u8>);
@@ -334,14 +335,6 @@ fn transactional(id: i64, sequence: i32, value: &str) -> ottla_record::Validated
     validated(builder.build().unwrap())
 }
 
-fn abort(id: i64) -> ottla_record::ValidatedBatches {
-    let stamp = ProducerStamp { base_sequence: None, ..stamp(id, 0, 0) };
-    let mut builder = BatchBuilder::new(Codec::None).producer(stamp).transactional().control();
-    let marker = EndTransactionMarker { control: ControlType::Abort, coordinator_epoch: 0 };
-    builder.push_marker(Timestamp::from_millis(6), marker);
-    validated(builder.build().unwrap())
-}
-
 #[test]
 fn an_abort_between_the_recovery_point_and_a_snapshot_is_known_again() {
     // The marker comes between the recovery point and the roll, whose snapshot knows the transaction as ended.
@@ -358,7 +351,7 @@ fn an_abort_between_the_recovery_point_and_a_snapshot_is_known_again() {
         fixture.root.store_checkpoints().unwrap();
         let first = log.log_end();
         log.append_as_leader(&transactional(7, i32::from(begun_before), "aborted"), epoch(1), at(0)).unwrap();
-        log.append_as_leader(&abort(7), epoch(1), at(0)).unwrap();
+        log.append_as_leader(&marker(7, ControlType::Abort, 6), epoch(1), at(0)).unwrap();
         log.roll(log.log_end, Timestamp::EPOCH).unwrap();
         log.append_as_leader(&batch(0, &["after"]), epoch(1), at(0)).unwrap();
         let expected = log.view().aborted_transactions(Offset::ZERO, log.log_end()).unwrap();

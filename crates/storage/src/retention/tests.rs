@@ -1,6 +1,7 @@
 use super::*;
 use crate::LogConfig;
-use crate::log::tests::{Fixture, at, batch, config, contents, epoch, flush};
+use crate::batches::{contents, epoch};
+use crate::log::tests::{Fixture, at, batch, config, flush};
 
 fn small() -> LogConfig {
     LogConfig { segment_bytes: 430, index_interval_bytes: 100, ..config() }

@@ -4,8 +4,9 @@ use ottla_record::{
 
 use super::*;
 use crate::LogConfig;
+use crate::batches::{epoch, stamp, validated};
 use crate::log::Log;
-use crate::log::tests::{Fixture, at, batch, config, epoch, flush, stamp, validated};
+use crate::log::tests::{Fixture, at, batch, config, flush};
 
 fn small() -> LogConfig {
     LogConfig { segment_bytes: 500, index_interval_bytes: 100, ..config() }

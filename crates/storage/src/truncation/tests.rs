@@ -1,6 +1,7 @@
 use super::*;
 use crate::LogConfig;
-use crate::log::tests::{Fixture, at, batch, config, contents, epoch, flush, stamp, stamped};
+use crate::batches::{contents, epoch, stamp};
+use crate::log::tests::{Fixture, at, batch, config, flush, stamped};
 
 fn small() -> LogConfig {
     LogConfig { segment_bytes: 500, index_interval_bytes: 100, ..config() }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ottla_record::{Codec, Offset};
 use ottla_storage::{Log, LogConfig};
 
+use crate::batches::*;
 use crate::memory_disk::MemoryDisk;
 use crate::support::*;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ottla_record::{Codec, ControlType, Offset};
 use ottla_storage::{Log, OpenError, ProducerStates};
 
+use crate::batches::*;
 use crate::support::*;
 
 fn fixtures() -> PathBuf {
@@ -24,7 +25,7 @@ fn write_log(log: &mut Log) {
         let plain = builder(Codec::None, timestamp, &values);
         let batch = match number % 6 {
             0 => plain,
-            1 | 2 => plain.producer(stamp(11, 0, Some(number as i32 / 6 * 4 + (number as i32 % 6 - 1) * 2))),
+            1 | 2 => plain.producer(stamp(11, 0, number as i32 / 6 * 4 + (number as i32 % 6 - 1) * 2)),
             4 => {
                 let control = if number < 12 { ControlType::Abort } else { ControlType::Commit };
                 log.append_as_leader(&marker(12, control, timestamp), epoch(number as i32 / 8), now())
@@ -33,7 +34,7 @@ fn write_log(log: &mut Log) {
             }
             _ => {
                 sequence += 2;
-                plain.producer(stamp(12, 0, Some(sequence - 2))).transactional()
+                plain.producer(stamp(12, 0, sequence - 2)).transactional()
             }
         };
         let batch = validated(batch.build().unwrap());

@@ -7,6 +7,7 @@ use ottla_record::{Codec, Offset};
 use ottla_storage::{Disk, FsDisk, Log, LogConfig, LogDirectory};
 use proptest::prelude::*;
 
+use crate::batches::*;
 use crate::short_reads::ShortReads;
 use crate::support::*;
 
@@ -94,7 +95,7 @@ impl World {
                 let values: Vec<String> =
                     (0..records as i64).map(|n| format!("{} {}", base + n, "y".repeat(size))).collect();
                 let codec = [Codec::None, Codec::Lz4, Codec::Snappy][usize::from(codec)];
-                let batch = builder(codec, base * 10, &values).producer(stamp(1, 0, Some(base as i32)));
+                let batch = builder(codec, base * 10, &values).producer(stamp(1, 0, base as i32));
                 let epoch = epoch(self.epoch);
                 self.log().append_as_leader(&validated(batch.build().unwrap()), epoch, now()).unwrap();
                 self.values.extend(values.into_iter().map(|value| (value, base)));
