@@ -16,6 +16,8 @@ pub const DELETED_DIR_SUFFIX: &str = "-delete";
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 /// Suffix of a compacted segment that is not complete (Kafka's).
 pub const CLEANED_SUFFIX: &str = ".cleaned";
+/// Suffix of a compacted segment that is about to take its name (Kafka's).
+pub const SWAP_SUFFIX: &str = ".swap";
 
 /// The files of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

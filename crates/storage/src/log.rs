@@ -190,7 +190,12 @@ impl Log {
         let last_offset = batches.last().unwrap_or(first).header.last_offset();
         let newest = batches.iter().filter_map(|batch| batch.header.max_timestamp()).max();
         if self.must_roll(bytes, last_offset, newest, now.wall) {
-            self.roll(first.header.base_offset(), now.wall).map_err(|error| {
+            // A follower of a compacted log may roll at a gap. The new segment begins where this one ends all the same: a
+            // gap between the two would be taken, after a crash, for records that were lost, and all behind it with them.
+            // Only what no index could hold begins at its own offset.
+            let too_far = last_offset - self.log_end > i64::from(i32::MAX);
+            let base = if too_far { first.header.base_offset() } else { self.log_end };
+            self.roll(base, now.wall).map_err(|error| {
                 self.poisoned = true;
                 AppendError::Io(error.source)
             })?;

@@ -11,7 +11,7 @@ use ottla_record::{BrokerEpoch, Offset};
 
 use crate::checkpoint::{TopicPartition, read_offsets};
 use crate::disk::File;
-use crate::file_names::{CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, FileName};
+use crate::file_names::{CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, FileName, SWAP_SUFFIX};
 use crate::fs_disk::FsDisk;
 use crate::identity::clean_shutdown as shutdown_mark;
 pub use crate::identity::{MetaProperties, PartitionMetadata};
@@ -27,8 +27,6 @@ use crate::transaction_index::AbortedTransaction;
 /// The largest file that is read as a whole: a snapshot of 1.4 million producers.
 pub const MAX_WHOLE_FILE_BYTES: u64 = 64 << 20;
 
-/// Suffix of a compacted segment that is about to take its name (Kafka's).
-const SWAP_SUFFIX: &str = ".swap";
 /// Extension of a snapshot of Kafka's cluster metadata: `<end offset>-<epoch>.checkpoint`, batches like those of a log.
 const METADATA_SNAPSHOT: &str = "checkpoint";
 /// Index entries read at once.

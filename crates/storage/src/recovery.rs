@@ -21,7 +21,8 @@ use crate::config::{LogConfig, LogStart};
 use crate::disk::{Disk, EntryKind, File};
 use crate::error::{AtPath, OpenError};
 use crate::file_names::{
-    CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, FileName, LEADER_EPOCHS, PARTITION_METADATA, TEMPORARY_SUFFIX,
+    CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, FileName, LEADER_EPOCHS, PARTITION_METADATA, SWAP_SUFFIX,
+    TEMPORARY_SUFFIX,
 };
 use crate::identity::PartitionMetadata;
 use crate::leader_epochs::LeaderEpochs;
@@ -158,6 +159,7 @@ impl Loader<'_> {
         self.load_epochs()?;
         let mut end = None;
         let bases = self.drop_deleted(bases)?;
+        self.check_front(bases.first().copied())?;
         let mut bases = bases.into_iter().peekable();
         while let Some(base) = bases.next() {
             let loaded = self.load_segment(base, bases.peek().copied())?;
@@ -271,7 +273,14 @@ impl Loader<'_> {
     /// Removes what crashes and deletions have left; returns the bases of the segments and the snapshots' offsets.
     fn tidy(&mut self) -> Result<(BTreeSet<Offset>, BTreeSet<Offset>), OpenError> {
         let mut kinds: Vec<FileName> = Vec::new();
-        for entry in self.disk().list(&self.dir).at(&*self.dir)? {
+        let entries = self.disk().list(&self.dir).at(&*self.dir)?;
+        // The segments that it replaces may be among those with the name of a deleted file: nothing may go before it is done.
+        if let Some(swap) = entries.iter().find(|entry| entry.name.ends_with(SWAP_SUFFIX)) {
+            let reason = "Kafka was stopped while it swapped compacted segments; start and stop Kafka once on this \
+                          directory, which finishes that";
+            return Err(OpenError::Metadata { path: self.dir.join(&swap.name), reason: reason.to_owned() });
+        }
+        for entry in entries {
             if entry.kind == EntryKind::Directory {
                 continue;
             }
@@ -308,6 +317,21 @@ impl Loader<'_> {
             }
         }
         Ok(bases)
+    }
+
+    /// The log start is made durable before a segment leaves the front, so one that is missing there has been lost, unless
+    /// it never was durable.
+    fn check_front(&self, first: Option<Offset>) -> Result<(), OpenError> {
+        let log_start = self.start.log_start.unwrap_or(Offset::ZERO);
+        match first {
+            Some(first) if first > log_start && self.start.recovery_point > log_start => {
+                let reason = format!(
+                    "the first segment begins at {first}, and no log start says that those before it were deleted"
+                );
+                Err(self.corrupt(first, 0, log_start, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn remove(&self, name: &str) -> Result<(), OpenError> {

@@ -66,6 +66,31 @@ fn one_two_and_many_files_are_synced() {
 }
 
 #[test]
+fn after_a_failed_syncfs_every_file_is_synced_by_itself() {
+    let (dir, mut disk) = disk();
+    // Calm, whatever the neighbours do; and a kernel whose `syncfs` would be believed.
+    let meminfo = dir.path().join("meminfo");
+    fs::write(&meminfo, "Dirty:        0 kB\nWriteback:        0 kB\n").unwrap();
+    disk.meminfo = Some(fs::File::open(meminfo).unwrap());
+    disk.syncfs_tells = AtomicBool::new(true);
+    // A descriptor that only names a place: `syncfs` refuses it each time, `fdatasync` of the files does not mind.
+    let place = rustix::fs::open(dir.path(), rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+    disk.root_handle = place;
+    let open = |number: usize| disk.open(Path::new(&format!("f{number}")), OpenMode::Truncate).unwrap();
+    let files: Vec<_> = (0..SYNCFS_FROM_FILES).map(open).collect();
+    let results = disk.sync_files(&files);
+    assert_eq!(results.len(), files.len());
+    assert!(results.iter().all(Result::is_err), "whose bytes were lost is not known: {results:?}");
+    for _ in 0..2 {
+        assert!(disk.is_calm());
+        assert!(
+            disk.sync_files(&files).iter().all(Result::is_ok),
+            "the next syncfs would have failed as well"
+        );
+    }
+}
+
+#[test]
 fn names_come_sorted_and_with_their_kind() {
     let (_dir, disk) = disk();
     disk.create_dir(Path::new("d")).unwrap();

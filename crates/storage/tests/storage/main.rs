@@ -5,6 +5,7 @@ mod any_files;
 mod batches;
 mod checkpoint_due;
 mod formats;
+mod leftovers;
 mod memory_disk;
 mod model;
 mod replay;
