@@ -22,7 +22,7 @@ use crate::log_directory::LogDirectory;
 use crate::producer_state::{ProducerStates, Verdict};
 use crate::read::LogView;
 use crate::reservation::Reservation;
-use crate::segment::{Indexer, Segment, indexes_should_be_written};
+use crate::segment::{Indexer, Segment, indexes_should_be_written, sealed_bytes};
 
 /// The segmented log of one partition.
 ///
@@ -37,6 +37,8 @@ pub struct Log {
     pub(crate) config: LogConfig,
     /// Oldest first; the last is the active one. Shared with views, replaced when it changes.
     pub(crate) segments: Arc<Vec<Arc<Segment>>>,
+    /// Bytes of batches in all segments but the active one, so that no append has to walk over them.
+    pub(crate) sealed_bytes: u64,
     pub(crate) active: Active,
     pub(crate) log_start: Offset,
     pub(crate) log_end: Offset,
@@ -335,8 +337,7 @@ impl Log {
 
     /// Bytes of batches in all segments.
     pub fn size_bytes(&self) -> u64 {
-        let sealed = self.segments.iter().rev().skip(1).map(|segment| segment.size()).sum::<u64>();
-        sealed + self.active.end
+        self.sealed_bytes + self.active.end
     }
 
     /// Number of segments, at least one.
@@ -375,6 +376,12 @@ impl Log {
         }
     }
 
+    /// The only way to another row of segments: what is known of the row as a whole follows.
+    pub(crate) fn replace_segments(&mut self, segments: Vec<Arc<Segment>>) {
+        self.sealed_bytes = sealed_bytes(&segments);
+        self.segments = Arc::new(segments);
+    }
+
     pub(crate) fn path_of(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.join(name)
     }
@@ -398,6 +405,10 @@ impl Log {
             (
                 "the active segment is the last",
                 self.segments.last().is_some_and(|last| Arc::ptr_eq(last, &self.active.segment)),
+            ),
+            (
+                "the sealed bytes are those of the sealed segments",
+                self.sealed_bytes == sealed_bytes(&self.segments),
             ),
             ("unflushed bytes have a file", self.flushed_end == self.log_end || !self.unflushed.is_empty()),
             (

@@ -31,7 +31,7 @@ use crate::log_directory::{LogDirectory, read_topic_id};
 use crate::producer_rebuild::{RebuildBounds, rebuild_producers, walk};
 use crate::reservation::Reservation;
 use crate::scan::{BatchScan, Check, Scanned, written_end};
-use crate::segment::{Indexer, Segment};
+use crate::segment::{Indexer, Segment, sealed_bytes};
 use crate::whole_file;
 
 /// What opening a log took, for one line in the broker's own log.
@@ -222,6 +222,7 @@ impl Loader<'_> {
             name,
             topic_id,
             config,
+            sealed_bytes: sealed_bytes(&self.segments),
             segments: Arc::new(self.segments),
             active: Active {
                 segment: active,

@@ -128,7 +128,7 @@ impl Log {
         self.flushed_end = self.flushed_end.max(first_kept);
         let (gone, kept) = self.segments.split_at(count);
         let (gone, kept) = (gone.to_vec(), kept.to_vec());
-        self.segments = Arc::new(kept);
+        self.replace_segments(kept);
         self.unflushed.retain(|unflushed| !contains(&gone, &unflushed.segment));
         self.unsynced_indexes.retain(|segment| !contains(&gone, segment));
         let due = now.monotonic + Duration::from_millis(self.config.file_delete_delay_ms);

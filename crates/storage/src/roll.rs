@@ -116,7 +116,7 @@ impl Log {
         self.newest_unsynced_base = Some(base);
         let mut segments: Vec<_> = self.segments.to_vec();
         segments.push(Arc::clone(&segment));
-        self.segments = Arc::new(segments);
+        self.replace_segments(segments);
         let segment_bytes = u64::from(self.config.segment_bytes);
         self.active = Active {
             segment,

@@ -152,6 +152,11 @@ impl Indexer {
     }
 }
 
+/// Bytes of batches in all segments of a log but the last, the active one.
+pub(crate) fn sealed_bytes(segments: &[Arc<Segment>]) -> u64 {
+    segments.iter().rev().skip(1).map(|segment| segment.size()).sum()
+}
+
 /// True if so many entries wait in memory that they should be written.
 pub(crate) fn indexes_should_be_written(segment: &Segment) -> bool {
     segment.offsets.buffered() >= BUFFERED_ENTRIES

@@ -104,7 +104,7 @@ impl Log {
         } else {
             self.remove_segment(&cut)?;
         }
-        self.segments = Arc::new(segments);
+        self.replace_segments(segments);
         self.restart_at(log_end, wall)?;
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Log {
             }
             self.remove_segment(segment)?;
         }
-        self.segments = Arc::new(Vec::new());
+        self.replace_segments(Vec::new());
         self.log_start = offset;
         self.remove_snapshots(|_| true)?;
         self.restart_at(offset, wall)
