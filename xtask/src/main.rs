@@ -5,6 +5,7 @@ mod bench;
 mod fuzz;
 mod interop;
 mod kafka_jars;
+mod mutants;
 mod oracle;
 mod process;
 mod record_oracle;

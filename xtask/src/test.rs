@@ -3,7 +3,7 @@
 use it::project::cargo;
 use it::tools::Tool;
 
-use crate::{oracle, process, sim, tools};
+use crate::{mutants, oracle, process, tools};
 
 /// Format, lints, the foreign tools, new messages both ways between Kafka's classes and ours, the mutants, then every test; cargo's own test lines come last.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -23,6 +23,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
         oracle::live(std::process::id())?;
     }
     // A crash test that cannot fail proves nothing: known breaks must be caught.
-    sim::mutants("")?;
+    mutants::run("")?;
     process::run(cargo().args(["test", "--workspace"]))
 }

@@ -1,5 +1,5 @@
-//! Runs seeds of random faults and crashes every story once, and says what broke: what `cargo xtask sim --mutants` runs on
-//! a mutant. With two numbers, only the random runs from the one seed up to the other.
+//! Looks for a broken promise and says what broke: what `cargo xtask sim --mutants` runs on a mutant. `judge storms` makes
+//! random runs, `judge storms FROM TO` those of some seeds, `judge STORY` crashes a story.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells what it found")]
 
@@ -8,14 +8,23 @@ use std::process::ExitCode;
 
 use ottla_sim::campaign::{self, DEPTH, all_stories};
 
-/// Random runs before the stories: they are quick, and find most.
+/// Random runs of `storms`.
 const SEEDS: u64 = 300;
 
+/// Seeds of a story.
+const STORY_SEEDS: u64 = 4;
+
 fn main() -> ExitCode {
-    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
-    let judged = match numbers.as_slice() {
-        [from, to] => storms(*from..*to),
-        _ => storms(0..SEEDS).and_then(|()| stories()),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let judged = match words.as_slice() {
+        ["storms"] => storms(0..SEEDS),
+        ["storms", from, to] => match (from.parse(), to.parse()) {
+            (Ok(from), Ok(to)) => storms(from..to),
+            _ => Err("seeds are numbers".into()),
+        },
+        [story] => crashes(story),
+        _ => Err("usage: judge storms [FROM TO] | STORY".into()),
     };
     match judged {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,8 +40,13 @@ fn storms(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn stories() -> Result<(), Box<dyn Error>> {
-    for (story, coverage) in campaign::run(&all_stories(0..1, DEPTH))? {
+fn crashes(story: &str) -> Result<(), Box<dyn Error>> {
+    let mut jobs = all_stories(0..STORY_SEEDS, DEPTH);
+    jobs.retain(|job| job.story == story);
+    if jobs.is_empty() {
+        return Err(format!("there is no story named {story}").into());
+    }
+    for (story, coverage) in campaign::run(&jobs)? {
         println!("{story}: {} crash points", coverage.points.len());
     }
     Ok(())
