@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ottla_broker::cli::{Cli, Command, LogFormat};
 use ottla_broker::import::LocalDirectories;
 use ottla_broker::reload::Reload;
@@ -54,5 +54,5 @@ fn run_tool(command: &ottla_cli::Command) -> ExitCode {
         eprintln!("ottla: {error:#}");
         return ExitCode::from(USAGE);
     }
-    ottla_cli::run(command, &Ports { import: &LocalDirectories })
+    ottla_cli::run(command, &Ports { import: &LocalDirectories, command_line: Cli::command })
 }

@@ -19,6 +19,9 @@ pub enum Failure {
     /// It was tried, and failed.
     #[error("{0}")]
     Failed(String),
+    /// Somebody stopped it.
+    #[error("interrupted")]
+    Interrupted,
     /// Whoever read the answer has gone (`ottla log dump … | head`): nothing to tell, and nobody to tell it to.
     #[error("the reader of the output has gone")]
     ReaderGone,
@@ -37,7 +40,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
-            Self::Failed(_) | Self::Output(_) => FAILED,
+            Self::Failed(_) | Self::Interrupted | Self::Output(_) => FAILED,
             Self::ReaderGone => DONE,
         }
     }

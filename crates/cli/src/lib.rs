@@ -3,6 +3,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`commands`] | the commands: one file each, with its arguments and what it does |
+//! | [`online`] | what commands share that ask a broker |
+//! | [`place`] | `--from`: places in a log as people name them |
+//! | [`record_format`] | `--format`: how records are printed |
 //! | [`output`] | how an answer is written: lines, tables, JSON |
 //! | [`failure`] | why a command ended without success, and with which exit code |
 //!
@@ -10,7 +13,7 @@
 //! code: 0 done, 1 failed, 2 usage.
 //!
 //! ```
-//! use clap::Parser;
+//! use clap::{CommandFactory, Parser};
 //! use ottla_cli::{Command, Form, ImportHost, ImportTarget, Output, Ports};
 //!
 //! // The binary lends what this crate may not use; here it is nothing.
@@ -34,14 +37,18 @@
 //!
 //! let cli = Cli::parse_from(["ottla", "log", "dump", "--json", "no-such-file"]);
 //! let (mut out, mut err) = (Vec::new(), Vec::new());
-//! let failure = cli.command.execute(&Ports { import: &NoHost }, &mut Output::new(&mut out, &mut err, Form::Text)).unwrap_err();
+//! let ports = Ports { import: &NoHost, command_line: Cli::command };
+//! let failure = cli.command.execute(&ports, &mut Output::new(&mut out, &mut err, Form::Text)).unwrap_err();
 //! assert_eq!(failure.exit_code(), 1);
 //! assert_eq!(failure.to_string(), "no-such-file: No such file or directory (os error 2)");
 //! ```
 
 pub mod commands;
 pub mod failure;
+pub mod online;
 pub mod output;
+pub mod place;
+pub mod record_format;
 
 pub use commands::log::import::{ImportHost, ImportTarget, NewTopic};
 pub use commands::{Command, Ports, run};

@@ -1,6 +1,7 @@
 //! How an answer is written: lines, tables, or one JSON object a line.
 
 mod bytes;
+mod progress;
 mod table;
 mod time;
 
@@ -10,6 +11,7 @@ use std::io::Write;
 use serde::Serialize;
 
 pub use bytes::{Bytes, Shown};
+pub use progress::Progress;
 pub use table::{Align, Table};
 pub use time::{Duration, Instant};
 
@@ -105,6 +107,16 @@ impl<'w> Output<'w> {
     /// Something that should be known, and does not stop the command. A warning that cannot be written stops nothing either.
     pub fn warn(&mut self, text: impl Display) {
         let _ = writeln!(self.err, "ottla: warning: {text}");
+    }
+
+    /// Something a person may want to know beside the answer.
+    pub fn note(&mut self, text: impl Display) {
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// For answers that are bytes.
+    pub fn writer(&mut self) -> &mut (dyn Write + 'w) {
+        self.out
     }
 
     /// Writes out what is buffered.

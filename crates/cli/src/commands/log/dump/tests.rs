@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -44,8 +44,8 @@ fn dump(root: &Path, words: &str) -> String {
         ["ottla", "log", "dump"].map(str::to_owned).into_iter().chain(words.split_whitespace().map(place));
     let cli = Cli::try_parse_from(words).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let result =
-        cli.command.execute(&Ports { import: &NoHost }, &mut Output::new(&mut out, &mut err, Form::Text));
+    let ports = Ports { import: &NoHost, command_line: Cli::command };
+    let result = cli.command.execute(&ports, &mut Output::new(&mut out, &mut err, Form::Text));
     let mut said = String::from_utf8(out).unwrap() + &String::from_utf8(err).unwrap();
     if let Err(failure) = result {
         said.push_str(&format!("exit {}: {failure}\n", failure.exit_code()));

@@ -1,0 +1,135 @@
+//! `ottla cluster`: the brokers, and what is wrong with any partition.
+
+use clap::{Args, Subcommand};
+use ottla_client::{Client, Cluster as Description};
+use serde_json::json;
+
+use crate::commands::topic::count;
+use crate::failure::Failure;
+use crate::online::{BrokerArguments, failed};
+use crate::output::{Align, Bytes, Output, OutputArguments, Table};
+
+/// `ottla cluster`, with what it asks.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    #[command(flatten)]
+    broker: BrokerArguments,
+    #[command(subcommand)]
+    command: ClusterCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterCommand {
+    /// Shows the brokers, the controller, and partitions without a leader or with too few replicas in sync.
+    Status(Status),
+}
+
+#[derive(Debug, Args)]
+struct Status {
+    #[command(flatten)]
+    form: OutputArguments,
+}
+
+impl Cluster {
+    pub(super) fn execute(&self, output: &mut Output<'_>) -> Result<(), Failure> {
+        self.broker.run(async |client: Client| match &self.command {
+            ClusterCommand::Status(status) => status.execute(&client, output).await,
+        })
+    }
+}
+
+impl Status {
+    async fn execute(&self, client: &Client, output: &mut Output<'_>) -> Result<(), Failure> {
+        output.set_form(self.form.form());
+        let asked = |error| failed("cannot see the cluster", &error);
+        let cluster = client.admin().describe_cluster().await.map_err(asked)?;
+        let disk = client.admin().describe_log_dir(&[]).await.map_err(asked)?;
+        let used: i64 = disk.logs.iter().map(|log| log.size_bytes).sum();
+        if output.is_json() {
+            let mut status = as_json(&cluster);
+            if let Some(status) = status.as_object_mut() {
+                let log_dir = json!({
+                    "path": disk.path, "total_bytes": disk.total_bytes, "free_bytes": disk.free_bytes,
+                    "log_bytes": used,
+                });
+                status.insert("log_dir".to_owned(), log_dir);
+            }
+            return output.json(&status);
+        }
+        let controller = cluster.controller.map_or_else(|| "none".to_owned(), |id| format!("broker {id}"));
+        output.text(format_args!("cluster {}, controller {controller}", cluster.cluster_id))?;
+        output.text(format_args!(
+            "{} with {}: {} without a leader, {} under-replicated",
+            count(cluster.topics.into(), "topic"),
+            count(cluster.partitions.into(), "partition"),
+            cluster.leaderless_partitions,
+            cluster.under_replicated_partitions
+        ))?;
+        let bytes = |bytes: i64| Bytes(u64::try_from(bytes).unwrap_or(0));
+        output.text(format_args!(
+            "{} of logs in {} of broker {}, {} of {} free",
+            bytes(used),
+            disk.path,
+            cluster.answered_by,
+            bytes(disk.free_bytes),
+            bytes(disk.total_bytes)
+        ))?;
+        output.text("")?;
+        output.table(&table(&cluster))
+    }
+}
+
+fn table(cluster: &Description) -> Table {
+    let mut table = Table::new([
+        ("broker", Align::Right),
+        ("state", Align::Left),
+        ("rack", Align::Left),
+        ("leads", Align::Right),
+        ("replicas", Align::Right),
+        ("listeners", Align::Left),
+    ]);
+    for broker in &cluster.brokers {
+        let listeners: Vec<_> = broker
+            .endpoints
+            .iter()
+            .map(|endpoint| format!("{}://{}:{}", endpoint.listener, endpoint.host, endpoint.port))
+            .collect();
+        let state = if broker.fenced { "fenced" } else { "serving" };
+        table.row([
+            broker.id.to_string(),
+            state.to_owned(),
+            broker.rack.clone().unwrap_or_else(|| "-".to_owned()),
+            broker.leaders.to_string(),
+            broker.replicas.to_string(),
+            listeners.join(" "),
+        ]);
+    }
+    table
+}
+
+fn as_json(cluster: &Description) -> serde_json::Value {
+    let brokers: Vec<_> = cluster
+        .brokers
+        .iter()
+        .map(|broker| {
+            let endpoints: Vec<_> = broker
+                .endpoints
+                .iter()
+                .map(|endpoint| {
+                    json!({ "listener": endpoint.listener, "host": endpoint.host, "port": endpoint.port })
+                })
+                .collect();
+            json!({
+                "id": broker.id, "fenced": broker.fenced, "rack": broker.rack, "leaders": broker.leaders,
+                "replicas": broker.replicas, "endpoints": endpoints,
+            })
+        })
+        .collect();
+    json!({
+        "cluster_id": cluster.cluster_id, "controller": cluster.controller,
+        "answered_by": cluster.answered_by, "metadata_version": cluster.metadata_version,
+        "topics": cluster.topics, "partitions": cluster.partitions,
+        "leaderless_partitions": cluster.leaderless_partitions,
+        "under_replicated_partitions": cluster.under_replicated_partitions, "brokers": brokers,
+    })
+}

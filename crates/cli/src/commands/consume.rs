@@ -1,0 +1,125 @@
+//! `ottla consume`: prints records, and goes on as they come.
+
+use std::future::ready;
+use std::time::SystemTime;
+
+use clap::Args;
+use ottla_client::{Client, Consumer, Event, Isolation};
+
+use crate::commands::topic::bounds;
+use crate::failure::Failure;
+use crate::online::{BrokerArguments, failed};
+use crate::output::{Output, OutputArguments};
+use crate::place::Place;
+use crate::record_format::RecordFormat;
+
+/// `ottla consume`, with what it asks.
+#[derive(Debug, Args)]
+pub struct Consume {
+    #[command(flatten)]
+    broker: BrokerArguments,
+    /// What to read.
+    topic: String,
+    /// Where to begin: start, end, an offset, -N (N records before the end), a time in UTC
+    /// (2026-01-31T08:00:00Z, or @ and milliseconds since 1970), or an age (15m, 2h, 7days).
+    #[arg(long, value_name = "PLACE", default_value = "end", allow_hyphen_values = true)]
+    from: Place,
+    /// Only this partition. May be given several times.
+    #[arg(long = "partition", short, value_name = "N")]
+    partitions: Vec<i32>,
+    /// Ends after so many records.
+    #[arg(long, short = 'n', value_name = "N")]
+    count: Option<u64>,
+    /// Ends when everything has been read that is there now; without it, the command goes on until Ctrl-C.
+    #[arg(long, short)]
+    exit_at_end: bool,
+    /// Leaves out the records of transactions that are open or were aborted.
+    #[arg(long)]
+    read_committed: bool,
+    /// How records are printed: value, text, json, or fields as in '%p %o %k %v\n'; see below.
+    ///
+    /// %t topic, %p partition, %o offset, %k key, %K its length, %v or %s value, %S its length, %T timestamp in ms, %h
+    /// headers, %% a percent sign; \n \t \r \0 \xHH \\ stand for bytes. Lengths of null are -1.
+    #[arg(long, short, value_name = "FORMAT", default_value = "value")]
+    format: RecordFormat,
+    #[command(flatten)]
+    form: OutputArguments,
+}
+
+impl Consume {
+    pub(super) fn execute(&self, output: &mut Output<'_>) -> Result<(), Failure> {
+        let json = RecordFormat::Json;
+        let format = if self.form.json { &json } else { &self.format };
+        let ended = self.broker.run(async |client: Client| {
+            let consumer = self.consumer(&client).await?;
+            self.print(consumer, format, output).await
+        });
+        match ended {
+            // A tail has no end of its own: whoever stops it has what they wanted.
+            Err(Failure::Interrupted) if self.count.is_none() && !self.exit_at_end => Ok(()),
+            ended => ended,
+        }
+    }
+
+    async fn consumer(&self, client: &Client) -> Result<Consumer, Failure> {
+        let bounds = bounds(&client.admin(), &self.topic).await?;
+        let now = SystemTime::now();
+        let mut builder = client.consumer().isolation(match self.read_committed {
+            true => Isolation::ReadCommitted,
+            false => Isolation::ReadUncommitted,
+        });
+        if self.exit_at_end {
+            builder = builder.stop_at_end();
+        }
+        for wanted in &self.partitions {
+            if !bounds.contains_key(wanted) {
+                let why = format_args!(
+                    "it has {} (UNKNOWN_TOPIC_OR_PARTITION)\n  `ottla topic describe {}` shows them",
+                    super::topic::count(i64::try_from(bounds.len()).unwrap_or(i64::MAX), "partition"),
+                    self.topic
+                );
+                return Err(Failure::with(format_args!("{} has no partition {wanted}", self.topic), why));
+            }
+        }
+        for (partition, (start, end)) in bounds {
+            if self.partitions.is_empty() || self.partitions.contains(&partition) {
+                builder =
+                    builder.partition(self.topic.as_str(), partition, self.from.resolve(start, end, now));
+            }
+        }
+        builder.build().map_err(|error| failed(format_args!("cannot read {}", self.topic), &error))
+    }
+
+    async fn print(
+        &self,
+        mut consumer: Consumer,
+        format: &RecordFormat,
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
+        let mut left = self.count.unwrap_or(u64::MAX);
+        let mut unseen = false;
+        while left > 0 {
+            let event = tokio::select! {
+                biased;
+                event = consumer.next_event() => event,
+                // Nothing is there at this moment: show what was printed, then wait.
+                () = ready(()), if unseen => {
+                    output.flush()?;
+                    unseen = false;
+                    continue;
+                }
+            };
+            match event {
+                None => break,
+                Some(Err(error)) => return Err(failed(format_args!("cannot read {}", self.topic), &error)),
+                Some(Ok(Event::Record(record))) => {
+                    format.write(&record, output.writer())?;
+                    left -= 1;
+                    unseen = true;
+                }
+                Some(Ok(_)) => {}
+            }
+        }
+        Ok(())
+    }
+}
