@@ -10,6 +10,8 @@
 mod advertised_versions;
 mod assigned_consumers;
 mod bad_input;
+mod cli;
+mod cli_terminal;
 mod clients_agree;
 mod connection_limits;
 mod debian_corpus;

@@ -4,7 +4,7 @@ use std::future::ready;
 use std::time::SystemTime;
 
 use clap::Args;
-use ottla_client::{Client, Consumer, Event, Isolation};
+use ottla_client::{Client, Consumer, Event, Isolation, Start};
 
 use crate::commands::topic::bounds;
 use crate::failure::Failure;
@@ -83,6 +83,19 @@ impl Consume {
         }
         for (partition, (start, end)) in bounds {
             if self.partitions.is_empty() || self.partitions.contains(&partition) {
+                // With --exit-at-end there would be nothing to read and nothing to say why.
+                if let Place::Broker(Start::Offset(offset)) = self.from
+                    && offset > end
+                {
+                    let why = format_args!(
+                        "it ends at {} (OFFSET_OUT_OF_RANGE)\n  --from end waits for what comes next, --from -10 begins 10 records before",
+                        end.get()
+                    );
+                    return Err(Failure::with(
+                        format_args!("{}-{partition} has no offset {}", self.topic, offset.get()),
+                        why,
+                    ));
+                }
                 builder =
                     builder.partition(self.topic.as_str(), partition, self.from.resolve(start, end, now));
             }
