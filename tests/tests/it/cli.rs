@@ -63,13 +63,14 @@ impl Session {
 fn word(word: &str) -> String {
     let end = word.trim_end_matches(|c: char| !(c.is_alphanumeric() || "-_:.".contains(c)));
     let rest = &word[end.len()..];
+    let (mark, end) = end.strip_prefix(':').map_or(("", end), |end| (":", end));
     let is_uuid = end.len() == 22 && end.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     let is_time = end.len() == 24 && end.starts_with("20") && end.ends_with('Z');
     let is_millis = end.len() == 13 && end.starts_with('1') && end.chars().all(|c| c.is_ascii_digit());
     match () {
-        () if is_uuid => format!("UUID{rest}"),
-        () if is_time => format!("TIME{rest}"),
-        () if is_millis => format!("MILLIS{rest}"),
+        () if is_uuid => format!("{mark}UUID{rest}"),
+        () if is_time => format!("{mark}TIME{rest}"),
+        () if is_millis => format!("{mark}MILLIS{rest}"),
         () => word.to_owned(),
     }
 }
@@ -77,55 +78,302 @@ fn word(word: &str) -> String {
 #[test]
 fn topics_and_configs() {
     let Some(session) = Session::start() else { return };
-    session.check("topic list", expect![[""]]);
-    session.check("topic create orders -p 3 -c retention.ms=3600000", expect![[""]]);
-    session.check("topic create orders", expect![[""]]);
-    session.check("topic create orders --if-not-exists", expect![[""]]);
-    session.check("topic create no/name", expect![[""]]);
-    session.check("topic create wide -r 3", expect![[""]]);
-    session.check("topic create later --dry-run --json", expect![[""]]);
-    session.check("topic list", expect![[""]]);
-    session.check("topic list --json", expect![[""]]);
-    session.check("topic describe orders", expect![[""]]);
-    session.check("topic describe orders --json", expect![[""]]);
-    session.check("topic alter orders --partitions 2", expect![[""]]);
+    session.check(
+        "topic list",
+        expect![[r#"
+        there are no topics; `ottla topic create TOPIC` makes one
+        [0]
+    "#]],
+    );
+    session.check(
+        "topic create orders -p 3 -c retention.ms=3600000",
+        expect![[r#"
+        orders created: 3 partitions, 1 replica
+        [0]
+    "#]],
+    );
+    session.check(
+        "topic create orders",
+        expect![[r#"
+        ottla: cannot create orders: orders: Topic 'orders' already exists. (TOPIC_ALREADY_EXISTS)
+          `ottla topic describe TOPIC` shows it; --if-not-exists takes it as it is
+        [1]
+    "#]],
+    );
+    session.check(
+        "topic create orders --if-not-exists",
+        expect![[r#"
+        orders is there already
+        [0]
+    "#]],
+    );
+    session.check("topic create no/name", expect![[r#"
+        ottla: cannot create no/name: no/name: Topic name is invalid: 'no/name' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-' (INVALID_TOPIC_EXCEPTION)
+          names have 1 to 249 letters, digits, '.', '_' and '-'
+        [1]
+    "#]]);
+    session.check("topic create wide -r 3", expect![[r#"
+        ottla: cannot create wide: wide: Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached because only 1 broker(s) are registered. (INVALID_REPLICATION_FACTOR)
+          `ottla cluster status` shows how many brokers there are
+        [1]
+    "#]]);
+    session.check(
+        "topic create later --dry-run --json",
+        expect![[r#"
+        {"created":false,"id":"UUID","partitions":1,"replication_factor":1,"topic":"later"}
+        [0]
+    "#]],
+    );
+    session.check(
+        "topic list",
+        expect![[r#"
+        TOPIC   PARTITIONS  REPLICAS  ID
+        orders           3         1  UUID
+        [0]
+    "#]],
+    );
+    session.check(
+        "topic list --json",
+        expect![[r#"
+        {"id":"UUID","internal":false,"partitions":3,"replication_factor":1,"topic":"orders"}
+        [0]
+    "#]],
+    );
+    session.check(
+        "topic describe orders",
+        expect![[r#"
+        orders  3 partitions, 1 replica, id UUID
+          retention.ms=3600000
+        PARTITION  LEADER  EPOCH  REPLICAS  IN SYNC  START  END  SIZE
+                0       1      0  1         1            0    0   0 B
+                1       1      0  1         1            0    0   0 B
+                2       1      0  1         1            0    0   0 B
+        [0]
+    "#]],
+    );
+    session.check("topic describe orders --json", expect![[r#"
+        {"configs":{"retention.ms":"3600000"},"id":"UUID","internal":false,"partitions":[{"end":0,"in_sync_replicas":[1],"leader":1,"leader_epoch":0,"log_start":0,"partition":0,"replicas":[1],"size_bytes":0},{"end":0,"in_sync_replicas":[1],"leader":1,"leader_epoch":0,"log_start":0,"partition":1,"replicas":[1],"size_bytes":0},{"end":0,"in_sync_replicas":[1],"leader":1,"leader_epoch":0,"log_start":0,"partition":2,"replicas":[1],"size_bytes":0}],"replication_factor":1,"topic":"orders"}
+        [0]
+    "#]]);
+    session.check("topic alter orders --partitions 2", expect![[r#"
+        ottla: cannot add partitions to orders: orders: The topic orders currently has 3 partition(s); 2 would not be an increase. (INVALID_PARTITIONS)
+          partitions only grow: name a larger number than there are, at least 1
+        [1]
+    "#]]);
     session.check(
         "topic alter orders --partitions 5 --set max.message.bytes=2000000 --remove retention.ms",
-        expect![[""]],
+        expect![[r#"
+            orders: configs changed
+            orders: 5 partitions
+            [0]
+        "#]],
     );
-    session.check("config get --topic orders", expect![[""]]);
-    session.check("config get --topic orders retention.ms --json", expect![[""]]);
-    session.check("config get --topic orders nosuch", expect![[""]]);
-    session.check("config get --node 1 num.partitions log.retention.ms", expect![[""]]);
-    session.check("config get --all-nodes", expect![[""]]);
-    session.check("config set --topic orders retention.ms=soon", expect![[""]]);
-    session.check("config set --topic orders retention.ms=60000 --dry-run", expect![[""]]);
-    session.check("config set --topic orders retention.ms=60000 --remove max.message.bytes", expect![[""]]);
-    session.check("topic delete orders nosuch", expect![[""]]);
-    session.check("topic delete nosuch --if-exists", expect![[""]]);
+    session.check(
+        "config get --topic orders",
+        expect![[r#"
+        CONFIG             VALUE    SOURCE
+        max.message.bytes  2000000  topic
+        [0]
+    "#]],
+    );
+    session.check(
+        "config get --topic orders retention.ms --json",
+        expect![[r#"
+        {"config":"retention.ms","read_only":false,"sensitive":false,"source":"default","value":"604800000"}
+        [0]
+    "#]],
+    );
+    session.check(
+        "config get --topic orders nosuch",
+        expect![[r#"
+        ottla: topic orders has no config nosuch: see `ottla config get --all`
+        [1]
+    "#]],
+    );
+    session.check(
+        "config get --node 1 num.partitions log.retention.ms",
+        expect![[r#"
+        CONFIG            VALUE   SOURCE
+        log.retention.ms  (none)  default
+        num.partitions    1       default
+        [0]
+    "#]],
+    );
+    session.check(
+        "config get --all-nodes",
+        expect![[r#"
+        nothing is set on all brokers; --all shows the defaults
+        [0]
+    "#]],
+    );
+    session.check("config set --topic orders retention.ms=soon", expect![[r#"
+        ottla: cannot change the configs of topic orders: orders: Invalid value soon for configuration retention.ms: Not a number of type LONG (INVALID_CONFIG)
+          docs/configuration.md has the names and ranges
+        [1]
+    "#]]);
+    session.check(
+        "config set --topic orders retention.ms=60000 --dry-run",
+        expect![[r#"
+        topic orders: configs can be changed so
+        [0]
+    "#]],
+    );
+    session.check(
+        "config set --topic orders retention.ms=60000 --remove max.message.bytes",
+        expect![[r#"
+        topic orders: configs changed
+        [0]
+    "#]],
+    );
+    session.check("topic delete orders nosuch", expect![[r#"
+        orders deleted
+        ottla: cannot delete nosuch: nosuch: This server does not host this topic-partition. (UNKNOWN_TOPIC_OR_PARTITION)
+          `ottla topic list` shows the topics, `ottla topic describe TOPIC` its partitions
+        [1]
+    "#]]);
+    session.check(
+        "topic delete nosuch --if-exists",
+        expect![[r#"
+        nosuch is not there
+        [0]
+    "#]],
+    );
 }
 
 #[test]
 fn records() {
     let Some(session) = Session::start() else { return };
     session.run(&["topic", "create", "orders", "-p", "1"], "");
-    session.check_with("produce orders -K =", "a=1\nb=2\n", expect![[""]]);
-    session.check_with("produce orders -K = --null - -H by=me -z zstd", "a=-\n-=4\r\n=\n", expect![[""]]);
-    session.check_with("produce orders -k all -p 0 --acks leader", "5\n6", expect![[""]]);
-    session.check_with("produce orders -K =", "no separator\n", expect![[""]]);
-    session.check_with("produce orders -p 7", "x\n", expect![[""]]);
-    session.check("produce orders -f /nowhere", expect![[""]]);
-    session.check("consume orders --from start -e", expect![[""]]);
-    session.check("consume orders --from start -e -f FORMAT", expect![[""]]);
-    session.check("consume orders --from start -e -f text", expect![[""]]);
-    session.check("consume orders --from 2 -n 1 --json", expect![[""]]);
-    session.check("consume orders --from -2 -e -f FORMAT", expect![[""]]);
-    session.check("consume orders --from 1h -e -n 1", expect![[""]]);
-    session.check("consume orders --from end -e", expect![[""]]);
-    session.check("consume orders --from 99 -e", expect![[""]]);
-    session.check("consume orders --from yesterday", expect![[""]]);
-    session.check("consume orders -e -p 3", expect![[""]]);
-    session.check("consume nosuch -e", expect![[""]]);
+    session.check_with(
+        "produce orders -K =",
+        "a=1\nb=2\n",
+        expect![[r#"
+        [0]
+    "#]],
+    );
+    session.check_with(
+        "produce orders -K = --null - -H by=me -z zstd",
+        "a=-\n-=4\r\n=\n",
+        expect![[r#"
+        [0]
+    "#]],
+    );
+    session.check_with(
+        "produce orders -k all -p 0 --acks leader",
+        "5\n6",
+        expect![[r#"
+        ottla: acks() must be All with idempotence; add idempotent(false)
+        [2]
+    "#]],
+    );
+    session.check_with(
+        "produce orders -K =",
+        "no separator\n",
+        expect![[r#"
+        ottla: the line "no separator" has no key: --key-separator "=" does not stand in it
+        [1]
+    "#]],
+    );
+    session.check_with("produce orders -p 7", "x\n", expect![[r#"
+        ottla: cannot publish to orders: delivering a record took longer than 30s; the last attempt: orders-7: unknown topic or partition (UNKNOWN_TOPIC_OR_PARTITION) [orders-7]
+          `ottla topic list` shows the topics, `ottla topic describe TOPIC` its partitions
+        [1]
+    "#]]);
+    session.check(
+        "produce orders -f /nowhere",
+        expect![[r#"
+        ottla: cannot read /nowhere: No such file or directory (os error 2)
+        [1]
+    "#]],
+    );
+    session.check(
+        "consume orders --from start -e",
+        expect![[r#"
+        1
+        2
+
+        4
+
+        [0]
+    "#]],
+    );
+    session.check(
+        "consume orders --from start -e -f FORMAT",
+        expect![[r#"
+        0 0 a=1
+        0 1 b=2
+        0 2 a=
+        0 3 =4
+        0 4 =
+        [0]
+    "#]],
+    );
+    session.check(
+        "consume orders --from start -e -f text",
+        expect![[r#"
+        orders-0 @ 0  TIME  "a" = "1"
+        orders-0 @ 1  TIME  "b" = "2"
+        orders-0 @ 2  TIME  "a" = null  by="me"
+        orders-0 @ 3  TIME  null = "4"  by="me"
+        orders-0 @ 4  TIME  "" = ""  by="me"
+        [0]
+    "#]],
+    );
+    session.check("consume orders --from 2 -n 1 --json", expect![[r#"
+        {"headers":[{"name":"by","value":"me"}],"key":"a","offset":2,"partition":0,"timestamp_ms":MILLIS,"topic":"orders","value":null}
+        [0]
+    "#]]);
+    session.check(
+        "consume orders --from -2 -e -f FORMAT",
+        expect![[r#"
+        0 3 =4
+        0 4 =
+        [0]
+    "#]],
+    );
+    session.check(
+        "consume orders --from 1h -e -n 1",
+        expect![[r#"
+        1
+        [0]
+    "#]],
+    );
+    session.check(
+        "consume orders --from end -e",
+        expect![[r#"
+        [0]
+    "#]],
+    );
+    session.check(
+        "consume orders --from 99 -e",
+        expect![[r#"
+        ottla: orders-0 has no offset 99: it ends at 5 (OFFSET_OUT_OF_RANGE)
+          --from end waits for what comes next, --from -10 begins 10 records before
+        [1]
+    "#]],
+    );
+    session.check("consume orders --from yesterday", expect![[r#"
+        error: invalid value 'yesterday' for '--from <PLACE>': expected start, end, an offset, -N (N records before the end), a time in UTC (2026-01-31T08:00:00Z, or @ and milliseconds since 1970), or an age (15m, 2h, 7days)
+
+        For more information, try '--help'.
+        [2]
+    "#]]);
+    session.check(
+        "consume orders -e -p 3",
+        expect![[r#"
+        ottla: orders has no partition 3: it has 1 partition (UNKNOWN_TOPIC_OR_PARTITION)
+          `ottla topic describe orders` shows them
+        [1]
+    "#]],
+    );
+    session.check(
+        "consume nosuch -e",
+        expect![[r#"
+        ottla: cannot read nosuch: nosuch: unknown topic or partition (UNKNOWN_TOPIC_OR_PARTITION)
+          `ottla topic list` shows the topics, `ottla topic describe TOPIC` its partitions
+        [1]
+    "#]],
+    );
 }
 
 #[test]
@@ -134,16 +382,49 @@ fn the_cluster_and_what_is_no_command() {
     let status = session.run(&["cluster", "status"], "");
     // Sizes of this machine's disk stand in it.
     let steady: Vec<&str> = status.lines().filter(|line| !line.contains(" free")).collect();
-    expect![[""]].assert_eq(&(steady.join("\n") + "\n"));
+    expect![[r#"
+        cluster UUID, controller broker 1
+        0 topics with 0 partitions: 0 without a leader, 0 under-replicated
+
+        BROKER  STATE    RACK  LEADS  REPLICAS  LISTENERS
+             1  serving  -         0         0  PLAINTEXT://KAFKA API://API
+        [0]
+    "#]]
+    .assert_eq(&(steady.join("\n") + "\n"));
     let json: serde_json::Value =
         serde_json::from_str(session.run(&["cluster", "status", "--json"], "").lines().next().unwrap())
             .unwrap();
     assert_eq!(json["brokers"][0]["fenced"], false);
     assert!(json["log_dir"]["free_bytes"].as_u64().unwrap() > 0);
 
-    session.check("topic list --broker 127.0.0.1:1 --timeout 300ms", expect![[""]]);
-    session.check("topic", expect![[""]]);
-    session.check("nonsense", expect![[""]]);
+    session.check("topic list --broker 127.0.0.1:1 --timeout 300ms", expect![[r#"
+        ottla: cannot list the topics: listing topics took longer than 300ms; the last attempt: no broker answered at http://127.0.0.1:1: Connection refused (os error 111)
+          is a broker running there? `ottla serve` starts one; --broker names another (its API listener, not Kafka's port)
+        [1]
+    "#]]);
+    session.check(
+        "topic",
+        expect![[r#"
+        error: 'ottla topic' requires a subcommand but one was not provided
+          [subcommands: create, list, ls, describe, alter, delete]
+
+        Usage: ottla topic [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+        [2]
+    "#]],
+    );
+    session.check(
+        "nonsense",
+        expect![[r#"
+        error: unrecognized subcommand 'nonsense'
+
+        Usage: ottla <COMMAND>
+
+        For more information, try '--help'.
+        [2]
+    "#]],
+    );
     for shell in ["bash", "zsh", "fish"] {
         let script = session.run(&["completions", shell], "");
         assert!(script.contains("consume") && script.ends_with("[0]\n"), "{shell}");

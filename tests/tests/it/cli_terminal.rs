@@ -45,8 +45,9 @@ impl Terminal {
     fn until_shown(&self, what: &str, shown: impl Fn(&str) -> bool) -> String {
         wait::until(what, Duration::from_secs(30), || {
             let screen = self.screen();
-            shown(&screen).then_some(screen)
+            Ok(shown(&screen).then_some(screen))
         })
+        .unwrap()
     }
 
     /// Presses Ctrl-C, and returns how long it took until the shell was back, with the exit code it says.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use clap::Args;
 use ottla_client::{Client, Consumer, Event, Isolation, Start};
 
-use crate::commands::topic::bounds;
+use crate::commands::topic::{bounds, no_partition};
 use crate::failure::Failure;
 use crate::online::{BrokerArguments, failed};
 use crate::output::{Output, OutputArguments};
@@ -73,12 +73,7 @@ impl Consume {
         }
         for wanted in &self.partitions {
             if !bounds.contains_key(wanted) {
-                let why = format_args!(
-                    "it has {} (UNKNOWN_TOPIC_OR_PARTITION)\n  `ottla topic describe {}` shows them",
-                    super::topic::count(i64::try_from(bounds.len()).unwrap_or(i64::MAX), "partition"),
-                    self.topic
-                );
-                return Err(Failure::with(format_args!("{} has no partition {wanted}", self.topic), why));
+                return Err(no_partition(&self.topic, *wanted, bounds.len()));
             }
         }
         for (partition, (start, end)) in bounds {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
 
 use crate::commands::config::key_and_value;
-use crate::commands::topic::count;
+use crate::commands::topic::{count, no_partition};
 use crate::failure::Failure;
 use crate::online::{BrokerArguments, failed};
 use crate::output::{Output, Progress};
@@ -105,6 +105,7 @@ const LINGER_PIPED: Duration = Duration::from_millis(5);
 impl Produce {
     pub(super) fn execute(&self, output: &mut Output<'_>) -> Result<(), Failure> {
         self.broker.run(async |client: Client| {
+            self.check_partition(&client).await?;
             let started = Instant::now();
             let typed = self.file.is_none() && io::stdin().is_terminal();
             let producer = client
@@ -112,6 +113,8 @@ impl Produce {
                 .linger(if typed { LINGER_TYPED } else { LINGER_PIPED })
                 .compression(self.compression.into())
                 .acks(self.acks.into())
+                // Only what all replicas have can be told apart from a repetition (KIP-98).
+                .idempotent(matches!(self.acks, AcksArgument::All))
                 .delivery_timeout(self.broker.timeout)
                 .build()
                 .map_err(|error| Failure::Usage(error.to_string()))?;
@@ -143,6 +146,18 @@ impl Produce {
             ));
             Ok(())
         })
+    }
+
+    /// The producer would look for a partition that is missing until its time is up: partitions may be added.
+    async fn check_partition(&self, client: &Client) -> Result<(), Failure> {
+        let Some(wanted) = self.partition else { return Ok(()) };
+        match client.admin().describe_topic(&self.topic).await {
+            Ok(info) if !info.partitions.iter().any(|partition| partition.partition == wanted) => {
+                Err(no_partition(&self.topic, wanted, info.partitions.len()))
+            }
+            // A topic that is missing may be created by the first record; anything else the producer meets, too.
+            _ => Ok(()),
+        }
     }
 
     /// Publishes every line, and returns how many records and bytes were acknowledged.

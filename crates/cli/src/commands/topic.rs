@@ -300,6 +300,15 @@ pub(super) fn count(number: i64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// A topic has fewer partitions than somebody thought.
+pub(super) fn no_partition(topic: &str, wanted: i32, there: usize) -> Failure {
+    let there = count(i64::try_from(there).unwrap_or(i64::MAX), "partition");
+    let why = format_args!(
+        "it has {there} (UNKNOWN_TOPIC_OR_PARTITION)\n  `ottla topic describe {topic}` shows them"
+    );
+    Failure::with(format_args!("{topic} has no partition {wanted}"), why)
+}
+
 /// The partitions of a topic with their bounds: log start and end.
 pub(super) async fn bounds(
     admin: &Admin,
