@@ -54,7 +54,7 @@ impl Terminal {
     fn interrupt(&self) -> (Duration, String) {
         let pressed = Instant::now();
         self.tmux(&["send-keys", "C-c"]);
-        self.until_shown("the shell to be back", |screen| ends_with_prompt(screen));
+        self.until_shown("the shell to be back", ends_with_prompt);
         let took = pressed.elapsed();
         self.enter("echo code=$?.");
         let screen = self.until_shown("the exit code", |screen| {
