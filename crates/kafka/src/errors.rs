@@ -19,6 +19,7 @@ pub(crate) fn lookup(error: LookupError) -> ErrorCode {
     match error {
         LookupError::UnknownTopicOrPartition => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         LookupError::UnknownTopicId => ErrorCode::UNKNOWN_TOPIC_ID,
+        LookupError::NotHosted => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         LookupError::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
     }

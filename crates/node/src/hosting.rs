@@ -12,7 +12,7 @@ use crate::directory::DirectoryShell;
 use crate::host::PartitionHost;
 use crate::metrics::traffic::TopicTraffic;
 use crate::settings::BrokerSettings;
-use crate::topics::{HostedTopic, TopicKey, TopicSettings, TopicTable};
+use crate::topics::{HostedTopic, PartitionSlot, TopicKey, TopicSettings, TopicTable};
 
 /// Opens, assigns, configures and closes partitions, so that they become what an image says.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Hosting {
         let before = hosted.settings();
         if before.partition != settings.partition {
             let jitter = self.jitter(image, topic);
-            for host in hosted.partitions().iter().flatten() {
+            for host in hosted.partitions().iter().filter_map(PartitionSlot::host) {
                 let config = with_jitter(&settings.partition, topic.id(), host.index(), jitter);
                 host.submit(Event::Configure(config));
             }
@@ -119,7 +119,7 @@ impl Hosting {
             .partitions()
             .map(|(index, partition)| {
                 let at = usize::try_from(index.get()).unwrap_or(usize::MAX);
-                match known.and_then(|known| known.partitions().get(at)?.clone()) {
+                match known.and_then(|known| known.partitions().get(at)?.host().cloned()) {
                     Some(host) => Place::Hosted(host),
                     None if !partition.replicas.contains(&own) => Place::Elsewhere,
                     None => {
@@ -151,15 +151,17 @@ impl Hosting {
         let mut hosted = Vec::new();
         for Opening { name, topic, settings, partitions, traffic } in topics {
             let hosts = partitions.into_iter().map(|place| match place {
-                Place::Hosted(host) => Some(host),
-                Place::Elsewhere => None,
-                Place::Open(index, _) => opened
-                    .next()?
-                    .inspect_err(|error| {
+                Place::Hosted(host) => PartitionSlot::Hosted(host),
+                Place::Elsewhere => PartitionSlot::Elsewhere,
+                Place::Open(index, _) => match opened.next() {
+                    Some(Ok(host)) => PartitionSlot::Hosted(host),
+                    Some(Err(error)) => {
                         tracing::error!(topic = %name, partition = %index, %error, "a partition is offline; the others are served");
                         self.shell.some_log_is_shut.store(true, Ordering::Release);
-                    })
-                    .ok(),
+                        PartitionSlot::Offline
+                    }
+                    None => PartitionSlot::Offline,
+                },
             });
             hosted.push((
                 HostedTopic::new(Arc::clone(&name), topic.id(), settings, hosts.collect(), traffic),
@@ -193,7 +195,7 @@ impl Hosting {
     }
 
     fn delete(&self, hosted: &HostedTopic, random: impl Fn() -> Uuid) {
-        for host in hosted.partitions().iter().flatten() {
+        for host in hosted.partitions().iter().filter_map(PartitionSlot::host) {
             drop(host.close());
             let deleted = self.directory.delete_partition(host.name(), random());
             match deleted.and_then(|dir| self.directory.remove_directory(&dir)) {
@@ -258,7 +260,7 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
 /// Tells the partitions who leads them.
 fn assign(hosted: &HostedTopic, topic: &Topic) {
     for (host, (_, partition)) in hosted.partitions().iter().zip(topic.partitions()) {
-        let Some(host) = host else { continue };
+        let Some(host) = host.host() else { continue };
         host.submit(Event::Assign(Assignment {
             leader_epoch: partition.leader_epoch,
             leader: partition.leader,

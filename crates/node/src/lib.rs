@@ -49,4 +49,4 @@ pub use ottla_replication::Acks;
 pub use ottla_storage as storage;
 pub use produce::{ConnectionId, ProduceError, ProduceItem, ProduceOptions, ProduceOutcome};
 pub use settings::BrokerSettings;
-pub use topics::{HostedTopic, LookupError, TopicKey, TopicTable};
+pub use topics::{HostedTopic, LookupError, PartitionSlot, TopicKey, TopicTable};

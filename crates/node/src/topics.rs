@@ -36,11 +36,22 @@ pub struct HostedTopic {
     /// Its id.
     pub id: TopicId,
     settings: ArcSwap<TopicSettings>,
-    /// By partition number; `None` for partitions hosted elsewhere.
-    partitions: Vec<Option<Arc<PartitionHost>>>,
+    /// By partition number.
+    partitions: Vec<PartitionSlot>,
     traffic: Arc<TopicTraffic>,
     /// Where the next records without a key go, modulo the number of partitions.
     next_keyless: AtomicUsize,
+}
+
+/// What this broker has of one partition.
+#[derive(Clone, Debug)]
+pub enum PartitionSlot {
+    /// Its log is open here.
+    Hosted(Arc<PartitionHost>),
+    /// Other brokers have its replicas.
+    Elsewhere,
+    /// It belongs here, but its log could not be opened.
+    Offline,
 }
 
 /// The topic's configuration as the data path needs it.
@@ -62,7 +73,10 @@ pub enum LookupError {
     /// No topic has that id.
     #[error("unknown topic id")]
     UnknownTopicId,
-    /// The partition exists, but its log could not be opened.
+    /// The partition exists, but no replica of it is on this broker.
+    #[error("this broker has no replica of the partition")]
+    NotHosted,
+    /// The partition has a replica here, but its log could not be opened.
     #[error("the partition is offline")]
     Offline,
 }
@@ -83,7 +97,7 @@ impl TopicTable {
 
     /// All partitions, in no order.
     pub fn partitions(&self) -> impl Iterator<Item = &Arc<PartitionHost>> {
-        self.topics().flat_map(|topic| topic.partitions.iter().flatten())
+        self.topics().flat_map(|topic| topic.partitions.iter().filter_map(PartitionSlot::host))
     }
 
     pub(crate) fn insert(&mut self, topic: Arc<HostedTopic>) {
@@ -104,7 +118,7 @@ impl HostedTopic {
         name: Arc<str>,
         id: TopicId,
         settings: TopicSettings,
-        partitions: Vec<Option<Arc<PartitionHost>>>,
+        partitions: Vec<PartitionSlot>,
         traffic: Arc<TopicTraffic>,
     ) -> Self {
         let settings = ArcSwap::from_pointee(settings);
@@ -129,8 +143,9 @@ impl HostedTopic {
     pub fn partition(&self, index: i32) -> Result<&Arc<PartitionHost>, LookupError> {
         let index = usize::try_from(index).map_err(|_| LookupError::UnknownTopicOrPartition)?;
         match self.partitions.get(index) {
-            Some(Some(host)) => Ok(host),
-            Some(None) => Err(LookupError::Offline),
+            Some(PartitionSlot::Hosted(host)) => Ok(host),
+            Some(PartitionSlot::Elsewhere) => Err(LookupError::NotHosted),
+            Some(PartitionSlot::Offline) => Err(LookupError::Offline),
             None => Err(LookupError::UnknownTopicOrPartition),
         }
     }
@@ -140,18 +155,28 @@ impl HostedTopic {
     pub fn next_keyless_partition(&self) -> PartitionIndex {
         let turn = self.next_keyless.fetch_add(1, Ordering::Relaxed);
         let count = self.partitions.len().max(1);
-        let hosted = |at: &usize| self.partitions.get(*at).is_some_and(Option::is_some);
+        let hosted = |at: &usize| self.partitions.get(*at).is_some_and(|slot| slot.host().is_some());
         let at = (0..count).map(|step| turn.wrapping_add(step) % count).find(hosted).unwrap_or(turn % count);
         PartitionIndex::new(i32::try_from(at).unwrap_or(i32::MAX))
     }
 
-    /// Partition slots: hosted or not.
-    pub fn partitions(&self) -> &[Option<Arc<PartitionHost>>] {
+    /// The partitions by number, hosted or not.
+    pub fn partitions(&self) -> &[PartitionSlot] {
         &self.partitions
     }
 
     /// Number of partitions of the topic.
     pub fn partition_count(&self) -> PartitionIndex {
         PartitionIndex::new(i32::try_from(self.partitions.len()).unwrap_or(i32::MAX))
+    }
+}
+
+impl PartitionSlot {
+    /// The partition, if its log is open here.
+    pub fn host(&self) -> Option<&Arc<PartitionHost>> {
+        match self {
+            Self::Hosted(host) => Some(host),
+            Self::Elsewhere | Self::Offline => None,
+        }
     }
 }

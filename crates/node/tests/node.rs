@@ -9,16 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_coordination::config::{BrokerConfig, Layers, Settings};
 use ottla_coordination::metadata::{
-    Command, CreateTopics, DeleteTopics, FormCluster, Image, Layout, NewTopic, PlacementSeed, RegisterBroker,
-    Response, TopicSelector, UnfenceBroker,
+    Command, CreateTopics, DeleteTopics, FormCluster, Image, Layout, ManualAssignment, NewTopic,
+    PlacementSeed, RegisterBroker, Response, TopicSelector, UnfenceBroker,
 };
 use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError};
 use ottla_node::{
-    Acks, BrokerSettings, ConnectionId, FetchItem, FetchOptions, Isolation, LookupError, Node, Parts,
-    ProduceError, ProduceItem, ProduceOptions, SystemClock, TopicKey,
+    Acks, BrokerSettings, ConnectionId, FetchError, FetchItem, FetchOptions, Isolation, LookupError, Node,
+    Parts, ProduceError, ProduceItem, ProduceOptions, SystemClock, TopicKey,
 };
 use ottla_record::{
-    BatchBuilder, Batches, BrokerId, ClusterId, Codec, DirectoryId, Incarnation, TopicId, Uuid,
+    BatchBuilder, Batches, BrokerId, ClusterId, Codec, DirectoryId, Incarnation, PartitionIndex, TopicId,
+    Uuid,
 };
 use ottla_storage::{DirectoryLimits, FsDisk, LogDirectory};
 use parking_lot::Mutex;
@@ -118,14 +119,19 @@ impl Broker {
     }
 
     async fn create_with(&self, node: &Node, name: &str, partitions: i32) -> TopicId {
+        let layout = Layout::Placed { partitions, replication_factor: 1, seed: PlacementSeed(0) };
+        self.create_as(node, name, layout).await
+    }
+
+    async fn create_as(&self, node: &Node, name: &str, layout: Layout) -> TopicId {
         let id = TopicId(Uuid::from_random(random()));
-        let topic = NewTopic {
-            name: name.to_owned(),
-            id,
-            layout: Layout::Placed { partitions, replication_factor: 1, seed: PlacementSeed(0) },
-            configs: Vec::new(),
-        };
-        self.plane.propose(Command::CreateTopics(CreateTopics { topics: vec![topic] })).await.unwrap();
+        let topic = NewTopic { name: name.to_owned(), id, layout, configs: Vec::new() };
+        let topics = vec![topic];
+        let created = self.plane.propose(Command::CreateTopics(CreateTopics { topics })).await.unwrap();
+        assert!(
+            matches!(&created, Response::CreateTopics(outcomes) if outcomes.iter().all(Result::is_ok)),
+            "{created:?}"
+        );
         let version = self.plane.images().borrow().version();
         node.follow_to(version).await.unwrap();
         id
@@ -210,6 +216,48 @@ async fn many_clients_of_one_partition_get_dense_offsets_in_their_own_order() {
     all.sort_unstable();
     assert_eq!(all, (0..400).collect::<Vec<_>>());
     assert_eq!(values(&node, "t").len(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_of_another_broker_is_told_from_one_that_cannot_be_opened() {
+    const OTHER: BrokerId = BrokerId::new(2);
+    let broker = Broker::new();
+    let node = broker.start().await;
+    let register = RegisterBroker {
+        broker: OTHER,
+        incarnation: Incarnation(Uuid::from_random(random())),
+        cluster: node.image().cluster_id().unwrap(),
+        directory: DirectoryId(Uuid::from_random(random())),
+        endpoints: Vec::new(),
+        rack: None,
+        replaces: None,
+    };
+    let registered = broker.plane.propose(Command::RegisterBroker(register)).await.unwrap();
+    let Response::RegisterBroker(Ok(epoch)) = registered else { panic!("{registered:?}") };
+    let ready = Command::UnfenceBroker(UnfenceBroker { broker: OTHER, epoch });
+    broker.plane.propose(ready).await.unwrap();
+    // A file where the directory of the third partition belongs.
+    std::fs::write(broker.dir.path().join("t-2"), "in the way").unwrap();
+    let place = |(partition, replica)| ManualAssignment {
+        partition: PartitionIndex::new(partition),
+        replicas: vec![replica],
+    };
+    let layout = Layout::Manual([(0, BROKER), (1, OTHER), (2, BROKER)].map(place).into());
+    broker.create_as(&node, "t", layout).await;
+
+    let outcome = |partition| {
+        let items = [FetchItem { partition, ..item("t", 0) }];
+        node.fetch(OPTIONS, items.into_iter()).pop().unwrap().map(|_| ())
+    };
+    assert_eq!(outcome(0), Ok(()));
+    assert_eq!(outcome(1), Err(FetchError::Lookup(LookupError::NotHosted)));
+    assert_eq!(outcome(2), Err(FetchError::Lookup(LookupError::Offline)));
+    assert_eq!(outcome(3), Err(FetchError::Lookup(LookupError::UnknownTopicOrPartition)));
+    for _ in 0..6 {
+        let topics = node.topics();
+        let topic = topics.topic(TopicKey::Name("t")).unwrap();
+        assert_eq!(topic.next_keyless_partition().get(), 0, "keyless records go where they are taken");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

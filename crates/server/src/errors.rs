@@ -94,6 +94,7 @@ pub(crate) fn lookup(error: LookupError) -> Failure {
     let code = match error {
         LookupError::UnknownTopicOrPartition => KafkaError::UNKNOWN_TOPIC_OR_PARTITION,
         LookupError::UnknownTopicId => KafkaError::UNKNOWN_TOPIC_ID,
+        LookupError::NotHosted => KafkaError::NOT_LEADER_OR_FOLLOWER,
         LookupError::Offline => KafkaError::KAFKA_STORAGE_ERROR,
         _ => KafkaError::UNKNOWN_SERVER_ERROR,
     };

@@ -180,12 +180,12 @@ impl Counts {
         let mut counts = Self::default();
         let Some(topic) = image.topic_by_id(hosted.id) else { return counts };
         let min_insync_replicas = hosted.settings().partition.min_insync_replicas;
-        for ((_, partition), host) in topic.partitions().zip(hosted.partitions()) {
+        for ((_, partition), slot) in topic.partitions().zip(hosted.partitions()) {
             if !partition.replicas.contains(&own) {
                 continue;
             }
             counts.hosted += 1;
-            let availability = host.as_ref().map(|host| host.view().availability);
+            let availability = slot.host().map(|host| host.view().availability);
             if matches!(availability, None | Some(Availability::Offline)) {
                 counts.offline += 1;
             }
