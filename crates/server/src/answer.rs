@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::calls::Call;
 use crate::connection::OpenRequest;
 use crate::deadline::Deadline;
 use crate::errors;
@@ -24,6 +25,7 @@ pub(crate) struct Answer {
     stop: Option<(CancellationToken, Pin<Box<WaitForCancellationFutureOwned>>)>,
     deadline: Option<Pin<Box<Sleep>>>,
     ended: bool,
+    call: Option<Call>,
 }
 
 /// What the broker's stop means for a response that has begun.
@@ -37,7 +39,7 @@ pub(crate) enum AtStop {
 impl Answer {
     /// A body that ends by itself, and soon.
     pub(crate) fn plain(body: Body) -> Self {
-        Self { body, _open: None, stop: None, deadline: None, ended: false }
+        Self { body, _open: None, stop: None, deadline: None, ended: false, call: None }
     }
 
     /// A body that may be a stream without end.
@@ -50,12 +52,17 @@ impl Answer {
             AtStop::End(token) => Some((token.clone(), Box::pin(token.cancelled_owned()))),
         };
         let deadline = deadline.instant().map(|instant| Box::pin(tokio::time::sleep_until(instant)));
-        Self { body, _open: None, stop, deadline, ended: false }
+        Self { body, _open: None, stop, deadline, ended: false, call: None }
     }
 
     /// The same, with the request open until the body has gone.
     pub(crate) fn holding(self, open: OpenRequest) -> Self {
         Self { _open: Some(open), ..self }
+    }
+
+    /// The same, counted as part of a call.
+    pub(crate) fn counting(self, call: Call) -> Self {
+        Self { call: Some(call), ..self }
     }
 
     /// Ends a stream of messages between two of them.
@@ -66,6 +73,31 @@ impl Answer {
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
     }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        // A stream that always has something would never be found waiting.
+        if self.stop.as_ref().is_some_and(|(token, _)| token.is_cancelled()) {
+            return self.end(errors::stopping());
+        }
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.ended = frame.is_none();
+            return Poll::Ready(frame);
+        }
+        if let Some((_, stopped)) = &mut self.stop
+            && stopped.as_mut().poll(cx).is_ready()
+        {
+            return self.end(errors::stopping());
+        }
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return self.end(Deadline::passed());
+        }
+        Poll::Pending
+    }
 }
 
 impl HttpBody for Answer {
@@ -74,28 +106,11 @@ impl HttpBody for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        if this.ended {
-            return Poll::Ready(None);
+        let polled = this.poll_next(cx);
+        if let (Poll::Ready(Some(Ok(frame))), Some(call)) = (&polled, &this.call) {
+            call.sent(frame);
         }
-        // A stream that always has something would never be found waiting.
-        if this.stop.as_ref().is_some_and(|(token, _)| token.is_cancelled()) {
-            return this.end(errors::stopping());
-        }
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.ended = frame.is_none();
-            return Poll::Ready(frame);
-        }
-        if let Some((_, stopped)) = &mut this.stop
-            && stopped.as_mut().poll(cx).is_ready()
-        {
-            return this.end(errors::stopping());
-        }
-        if let Some(deadline) = &mut this.deadline
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            return this.end(Deadline::passed());
-        }
-        Poll::Pending
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -74,17 +74,54 @@ impl Drop for OpenRequest {
     }
 }
 
+/// What ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client closed it.
+    Client,
+    /// It had no request for too long.
+    Idle,
+    /// The broker stops.
+    Shutdown,
+    /// A failure of the network, a peer that has gone without a word, or one that speaks no HTTP.
+    Broken,
+}
+
+impl End {
+    /// Its name in the metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Idle => "idle",
+            Self::Shutdown => "shutdown",
+            Self::Broken => "broken",
+        }
+    }
+}
+
 /// Serves a connection to its end.
-pub(crate) async fn serve(front: &Arc<Front>, router: Router, mut stream: TcpStream, address: SocketAddr) {
+pub(crate) async fn serve(
+    front: &Arc<Front>,
+    router: Router,
+    mut stream: TcpStream,
+    address: SocketAddr,
+) -> End {
     let greeting = tokio::select! {
         greeting = tokio::time::timeout(GREETING_TIMEOUT, greeting(&mut stream)) => greeting,
-        () = front.stopping.cancelled() => return,
+        () = front.stopping.cancelled() => return End::Shutdown,
     };
     let (version, read) = match greeting {
         Ok(Ok(greeting)) => greeting,
-        Ok(Err(error)) => return tracing::debug!(%address, %error, "a connection ended before a request"),
-        Err(_) => return tracing::debug!(%address, "no request in {GREETING_TIMEOUT:?}: connection closed"),
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "a connection ended before a request");
+            return if error.kind() == io::ErrorKind::UnexpectedEof { End::Client } else { End::Broken };
+        }
+        Err(_) => {
+            tracing::debug!(%address, "no request in {GREETING_TIMEOUT:?}: connection closed");
+            return End::Idle;
+        }
     };
+    let mut end = End::Client;
     let requests = Arc::new(AtomicUsize::new(0));
     let peer = Peer { id: ConnectionId::next(), requests: Arc::clone(&requests) };
     let io = TokioIo::new(Replayed { read, stream });
@@ -99,6 +136,7 @@ pub(crate) async fn serve(front: &Arc<Front>, router: Router, mut stream: TcpStr
             tokio::select! {
                 outcome = connection.as_mut() => outcome,
                 () = front.stopping.cancelled() => {
+                    end = End::Shutdown;
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -116,22 +154,26 @@ pub(crate) async fn serve(front: &Arc<Front>, router: Router, mut stream: TcpStr
                 .keep_alive_interval(PING_INTERVAL)
                 .keep_alive_timeout(PING_TIMEOUT);
             let mut connection = pin!(http.serve_connection(io, service));
-            let mut closing = false;
             loop {
+                let open = end == End::Client;
                 tokio::select! {
                     outcome = connection.as_mut() => break outcome,
-                    () = front.stopping.cancelled(), if !closing => {}
-                    () = idle(&requests, front.limits.max_idle), if !closing => {
+                    () = front.stopping.cancelled(), if open => end = End::Shutdown,
+                    () = idle(&requests, front.limits.max_idle), if open => {
+                        end = End::Idle;
                         tracing::debug!(%address, "no request in {:?}: connection closed", front.limits.max_idle);
                     }
                 }
-                closing = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     };
-    if let Err(error) = outcome {
-        tracing::debug!(%address, %error, "a connection ended");
+    match outcome {
+        Ok(()) => end,
+        Err(error) => {
+            tracing::debug!(%address, %error, "a connection ended");
+            if end == End::Client { End::Broken } else { end }
+        }
     }
 }
 

@@ -4,7 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_node::Node;
+use ottla_node::metrics::ListenerMetrics;
 use tokio_util::sync::CancellationToken;
+
+use crate::calls::Calls;
+
+/// Name of the listener in the configuration and in the metrics.
+const LISTENER: &str = "API";
 
 /// The HTTP front door of one node.
 #[derive(Debug)]
@@ -13,6 +19,8 @@ pub struct Front {
     pub(crate) limits: Limits,
     /// Cancelled when the broker begins to stop: streams end, and clients look for another broker.
     pub(crate) stopping: CancellationToken,
+    pub(crate) calls: Calls,
+    pub(crate) connections: Arc<ListenerMetrics>,
 }
 
 /// Bounds on what clients may hold of this process.
@@ -31,6 +39,7 @@ pub struct Limits {
 impl Front {
     /// A front door to `node`.
     pub fn new(node: Arc<Node>, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { node, limits, stopping: CancellationToken::new() })
+        let (calls, connections) = (Calls::new(node.metrics()), node.metrics().listener(LISTENER));
+        Arc::new(Self { node, limits, stopping: CancellationToken::new(), calls, connections })
     }
 }

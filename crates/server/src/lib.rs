@@ -11,6 +11,7 @@
 //! | `publish`, `fetch` | what the service `Log` does with records |
 //! | `positions` | from what a reader names to an offset |
 //! | `answer` | the body of a response, and what may end it from outside |
+//! | `calls` | what is counted of each call |
 //! | `reflection` | what a client asks that has no `.proto` |
 //! | `errors` | the one map from our errors to what a gRPC client sees |
 //! | `deadline` | how long a caller waits |
@@ -22,6 +23,7 @@
 //! streams.
 
 mod answer;
+mod calls;
 mod cluster;
 mod configs;
 mod connection;

@@ -68,12 +68,15 @@ impl Listener {
                         continue;
                     }
                     let (front, router) = (Arc::clone(&front), router.clone());
+                    front.connections.accepted();
                     connections.spawn(async move {
-                        connection::serve(&front, router, stream, address).await;
+                        let end = connection::serve(&front, router, stream, address).await;
+                        front.connections.closed(end.reason());
                         drop(place);
                     });
                 }
                 Err(error) => {
+                    front.connections.rejected("accept");
                     tracing::warn!(%error, "cannot accept a connection; is the descriptor limit (ulimit -n) reached?");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }

@@ -9,6 +9,7 @@ use ottla_rpc::v1::log_server::Log;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::calls::Method;
 use crate::connection::Peer;
 use crate::deadline::Deadline;
 use crate::errors;
@@ -51,7 +52,8 @@ impl Log for LogService {
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let publisher =
             Publisher::new(&self.front, request.extensions().get::<Peer>(), Deadline::of(&request));
-        Ok(Response::new(Box::pin(PublishAnswers::new(publisher, request.into_inner()))))
+        let method = Method::of(&request);
+        Ok(Response::new(Box::pin(PublishAnswers::new(publisher, method, request.into_inner()))))
     }
 
     type FetchStream = Answers<v1::FetchResponse>;
@@ -65,6 +67,7 @@ impl Log for LogService {
         &self,
         request: Request<v1::ListOffsetsRequest>,
     ) -> Result<Response<v1::ListOffsetsResponse>, Status> {
+        let method = Method::of(&request);
         let request = request.into_inner();
         let isolation = positions::isolation(request.isolation)?;
         let found = positions::look_up(&self.front.node, &request.partitions, isolation).await;
@@ -78,7 +81,10 @@ impl Log for LogService {
                     leader_epoch: found.leader_epoch.map(LeaderEpoch::get),
                     ..listed
                 },
-                Err(failure) => v1::ListedOffset { error: Some(failure.into_detail()), ..listed },
+                Err(failure) => {
+                    method.error(&failure.detail);
+                    v1::ListedOffset { error: Some(failure.into_detail()), ..listed }
+                }
             }
         });
         Ok(Response::new(v1::ListOffsetsResponse { offsets: offsets.collect() }))

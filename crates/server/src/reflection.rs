@@ -6,14 +6,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use ottla_rpc::DESCRIPTORS;
 use tonic::body::Body;
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH_DESCRIPTORS;
 use tonic_reflection::server::Builder;
 use tower_service::Service;
 
-type Handler = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<Body>> + Send + Sync>;
+use crate::calls::Received;
+
+type Handler = Arc<dyn Fn(Request<Received>) -> BoxFuture<Response<Body>> + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Both versions of the reflection service: most tools still ask for the older one.
@@ -37,11 +38,11 @@ impl Reflection {
         }
     }
 
-    pub(crate) async fn v1(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn v1(&self, request: Request<Received>) -> Response<Body> {
         (self.v1)(request).await
     }
 
-    pub(crate) async fn v1_alpha(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn v1_alpha(&self, request: Request<Received>) -> Response<Body> {
         (self.v1_alpha)(request).await
     }
 }
@@ -49,7 +50,7 @@ impl Reflection {
 /// The builder does not name its services' types.
 fn handler<S>(service: S) -> Handler
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+    S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
         + Sync

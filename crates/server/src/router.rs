@@ -19,6 +19,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tower_service::Service as _;
 
 use crate::answer::{Answer, AtStop};
+use crate::calls::{PUBLISH_STREAM, Received};
 use crate::cluster::ClusterService;
 use crate::configs::ConfigsService;
 use crate::connection::Peer;
@@ -97,14 +98,21 @@ impl Router {
         if let Some(refusal) = refuse_http(&request) {
             return refusal.map(Answer::plain);
         }
+        let method = self.front.calls.method(request.uri().path());
+        let publishes = request.uri().path() == PUBLISH_STREAM;
+        let call = if publishes { method.begin_stream_of_requests() } else { method.begin() };
         let deadline = match Deadline::read(request.headers()) {
             Ok(deadline) => deadline,
-            Err(status) => return status.into_http::<Body>().map(Answer::plain),
+            Err(status) => {
+                let response = status.into_http::<Body>();
+                call.ended(response.headers());
+                return response.map(|body| Answer::plain(body).counting(call));
+            }
         };
-        let mut request = request;
+        let mut request = request.map(|body| Received::new(body, method.clone()));
         request.extensions_mut().insert(deadline);
+        request.extensions_mut().insert(method);
         // A stream of publishes answers what it has taken before it ends; the others just end.
-        let publishes = request.uri().path() == "/ottla.v1.Log/PublishStream";
         let at_stop = if publishes { AtStop::GoOn } else { AtStop::End(self.front.stopping.clone()) };
         let answer = self.call(service, request);
         let answered = match deadline.instant() {
@@ -115,14 +123,15 @@ impl Router {
             },
         };
         let Ok(response) = answered;
-        errors::clarify(response, self.front.limits.max_request_bytes)
-            .map(|body| Answer::new(body, at_stop, deadline))
+        let response = errors::clarify(response, self.front.limits.max_request_bytes);
+        call.ended(response.headers());
+        response.map(|body| Answer::new(body, at_stop, deadline).counting(call))
     }
 
     async fn call(
         &mut self,
         service: ServiceName,
-        request: Request<Incoming>,
+        request: Request<Received>,
     ) -> Result<Response<Body>, Infallible> {
         match service {
             ServiceName::Log => self.log.call(request).await,

@@ -14,6 +14,7 @@ use ottla_rpc::v1;
 use ottla_rpc::v1::topics_server::Topics;
 use tonic::{Request, Response, Status};
 
+use crate::calls::Method;
 use crate::deadline::Deadline;
 use crate::errors::{self, Failure};
 use crate::front::Front;
@@ -141,7 +142,7 @@ impl Topics for TopicsService {
         &self,
         request: Request<v1::DeleteRecordsRequest>,
     ) -> Result<Response<v1::DeleteRecordsResponse>, Status> {
-        let deadline = Deadline::of(&request);
+        let (deadline, method) = (Deadline::of(&request), Method::of(&request));
         let request = request.into_inner();
         let timeout_ms = request.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
         let timeout = u64::try_from(timeout_ms)
@@ -156,6 +157,7 @@ impl Topics for TopicsService {
                 Ok(start) => v1::DeletedRecords { partition, log_start_offset: start.get(), error: None },
                 Err(error) => {
                     let failure = errors::deletion(error).about(&request.topic, Some(partition));
+                    method.error(&failure.detail);
                     v1::DeletedRecords { partition, log_start_offset: 0, error: Some(failure.into_detail()) }
                 }
             }

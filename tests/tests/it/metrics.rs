@@ -11,6 +11,7 @@ use it::broker::{Broker, Kind, Spec};
 use it::raw::error;
 use it::tools::{self, Tool};
 use it::{project, wait};
+use ottla_client::{Client, NewTopic, ProducerRecord, Start};
 
 /// A scrape: each sample with its value.
 struct Scrape {
@@ -171,14 +172,56 @@ fn the_values_are_true() {
     assert!(before.value("ottla_metadata_applied_index") <= before.value("ottla_metadata_log_index"));
 
     let _held = broker.connect();
-    let open = |scrape: &Scrape| {
-        let connections = scrape.samples.iter().filter(|(name, _)| name.starts_with("ottla_connections{"));
-        connections.map(|(_, value)| value).sum::<f64>()
-    };
     wait::until("the open connection", Duration::from_secs(10), || {
-        Ok((open(&Scrape::of(&broker)) >= 1.0).then_some(()))
+        let scrape = Scrape::of(&broker);
+        // The scrape's own connection is the other one.
+        assert!(scrape.value("ottla_connections{listener=\"API\"}") >= 1.0);
+        Ok((scrape.value("ottla_connections{listener=\"PLAINTEXT\"}") >= 1.0).then_some(()))
     })
     .unwrap();
+}
+
+#[test]
+fn what_comes_over_grpc_is_counted_by_method() {
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka has no such page");
+    }
+    let broker = Spec::under_test().start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _client = runtime.block_on(async {
+        let client = Client::connect(format!("http://{}", broker.api_address())).await.unwrap();
+        client.admin().create_topic(NewTopic::named("t").partitions(1)).await.unwrap();
+        client.admin().create_topic(NewTopic::named("t").partitions(1)).await.unwrap_err();
+        let producer = client.producer().build().unwrap();
+        for _ in 0..3 {
+            producer.publish(ProducerRecord::to("t").value("v")).await.unwrap();
+        }
+        let reading = client.consumer().partition("t", 0, Start::Earliest).stop_at_end();
+        let mut consumer = reading.build().unwrap();
+        while let Some(record) = consumer.next().await {
+            record.unwrap();
+        }
+        client
+    });
+    let sample = |family: &str, api: &str, more: &str| {
+        format!("ottla_{family}{{protocol=\"grpc\",api=\"{api}\"{more}}}")
+    };
+    // A call has ended when its answer has gone, which its caller may see first.
+    let scrape = wait::until("the last answer", Duration::from_secs(10), || {
+        let scrape = Scrape::of(&broker);
+        Ok((scrape.value(&sample("request_duration_seconds_count", "Fetch", "")) >= 1.0).then_some(scrape))
+    })
+    .unwrap();
+    let requests = |api: &str| scrape.value(&sample("requests_total", api, ",version=\"1\""));
+    assert_eq!((requests("CreateTopic"), requests("PublishStream"), requests("Fetch")), (2.0, 3.0, 1.0));
+    for api in ["CreateTopic", "PublishStream", "Fetch"] {
+        assert_eq!(scrape.value(&sample("request_duration_seconds_count", api, "")), requests(api), "{api}");
+        assert!(scrape.value(&sample("request_received_bytes_total", api, "")) > 0.0, "{api}");
+        assert!(scrape.value(&sample("request_answered_bytes_total", api, "")) > 0.0, "{api}");
+    }
+    let exists = sample("request_errors_total", "CreateTopic", ",error=\"TOPIC_ALREADY_EXISTS\"");
+    assert_eq!(scrape.value(&exists), 1.0);
+    assert!(scrape.value("ottla_connections{listener=\"API\"}") >= 1.0);
 }
 
 #[test]

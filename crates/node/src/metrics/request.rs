@@ -21,7 +21,7 @@ static ERRORS: Family = Family {
     name: "ottla_request_errors_total",
     kind: Kind::Counter,
     labels: &["protocol", "api", "error"],
-    help: "Errors in answers, by Kafka's name for them. An answer about many partitions may hold many.",
+    help: "Errors in answers, by Kafka's name for them; over gRPC by gRPC's, where Kafka has none. An answer about many partitions may hold many.",
     kafka: Some("kafka.network:type=RequestMetrics,name=ErrorsPerSec,request=*,error=*"),
 };
 
@@ -29,7 +29,7 @@ static DURATION: Family = Family {
     name: "ottla_request_duration_seconds",
     kind: Kind::Histogram,
     labels: &["protocol", "api"],
-    help: "From a request's last byte coming in to its answer's last byte going to the socket. A fetch that waits for records is long because it was asked to be.",
+    help: "From a request's last byte coming in to its answer's last byte going to the socket. A fetch that waits for records is long because it was asked to be; over gRPC it is as long as its reader stays. A stream of publishes is as many requests as it has messages.",
     kafka: Some("kafka.network:type=RequestMetrics,name=TotalTimeMs,request=*"),
 };
 
@@ -38,7 +38,7 @@ static PHASE_DURATION: Family = Family {
     kind: Kind::Histogram,
     labels: &["protocol", "api", "phase"],
     help: "The parts of a request's time. queue: waiting behind its connection's earlier requests; local: being worked on; \
-           remote: waiting for a flush, for replicas, for records to come, or for its turn among the answers; send: until the socket took the answer.",
+           remote: waiting for a flush, for replicas, for records to come, or for its turn among the answers; send: until the socket took the answer. Not told for gRPC, whose answers share their connection.",
     kafka: Some(
         "kafka.network:type=RequestMetrics,name={RequestQueue,Local,Remote,ResponseQueue,ResponseSend}TimeMs,request=*",
     ),
@@ -48,7 +48,7 @@ static REQUEST_BYTES: Family = Family {
     name: "ottla_request_received_bytes_total",
     kind: Kind::Counter,
     labels: &["protocol", "api"],
-    help: "Bytes of requests, lengths and headers included.",
+    help: "Bytes of requests, lengths and headers included; over gRPC without HTTP's headers.",
     kafka: Some("kafka.network:type=RequestMetrics,name=RequestBytes,request=*"),
 };
 
@@ -56,7 +56,7 @@ static RESPONSE_BYTES: Family = Family {
     name: "ottla_request_answered_bytes_total",
     kind: Kind::Counter,
     labels: &["protocol", "api"],
-    help: "Bytes of answers, lengths and headers included.",
+    help: "Bytes of answers, lengths and headers included; over gRPC without HTTP's headers.",
     kafka: Some("kafka.server:type=socket-server-metrics,listener=*,networkProcessor=*, outgoing-byte-total"),
 };
 
@@ -119,6 +119,21 @@ impl ApiMetrics {
         self.received_bytes.add(bytes as u64);
     }
 
+    /// Counts bytes of a request that was counted without them.
+    pub fn received(&self, bytes: u64) {
+        self.received_bytes.add(bytes);
+    }
+
+    /// Counts bytes of an answer that goes out piece by piece.
+    pub fn sent(&self, bytes: u64) {
+        self.answered_bytes.add(bytes);
+    }
+
+    /// Counts a request whose answer has ended, where nobody can tell its phases apart.
+    pub fn finished(&self, total: Duration) {
+        self.total.observe(total);
+    }
+
     /// Counts errors of one kind in an answer.
     pub fn errors(&self, error: &'static str, count: u64) {
         self.errors.add(error, count);
@@ -156,11 +171,17 @@ impl ApiMetrics {
             errors.add(&[protocol, api, &error], count);
         }
         page.family(&DURATION).histogram(&[protocol, api], &self.total);
-        let mut phases = page.family(&PHASE_DURATION);
-        for (phase, histogram) in
-            [("queue", &self.queue), ("local", &self.local), ("remote", &self.remote), ("send", &self.send)]
-        {
-            phases.histogram(&[protocol, api, &phase], histogram);
+        // Those of gRPC nobody measures, and empty histograms would look as if everything took no time.
+        if self.queue.count() > 0 {
+            let mut phases = page.family(&PHASE_DURATION);
+            for (phase, histogram) in [
+                ("queue", &self.queue),
+                ("local", &self.local),
+                ("remote", &self.remote),
+                ("send", &self.send),
+            ] {
+                phases.histogram(&[protocol, api, &phase], histogram);
+            }
         }
         page.family(&REQUEST_BYTES).counter(&[protocol, api], &self.received_bytes);
         page.family(&RESPONSE_BYTES).counter(&[protocol, api], &self.answered_bytes);

@@ -10,6 +10,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
+use crate::calls::{Call, Method};
 use crate::errors::{self, Failure};
 use crate::publish::{Pending, Publisher};
 
@@ -22,6 +23,8 @@ const MAX_UNANSWERED_BYTES: usize = 32 << 20;
 /// The answers of one PublishStream.
 pub(crate) struct PublishAnswers {
     publisher: Publisher,
+    /// Each message counts as a request of its own.
+    method: Method,
     requests: Option<Streaming<v1::PublishStreamRequest>>,
     /// A request on its way into the log. What comes after it stays behind it, or records would change their order.
     starting: Option<Starting>,
@@ -35,12 +38,15 @@ pub(crate) struct PublishAnswers {
 struct Starting {
     id: u64,
     bytes: usize,
+    call: Call,
     begun: Pin<Box<dyn Future<Output = Result<Pending, Failure>> + Send>>,
 }
 
 struct Unanswered {
     id: u64,
     bytes: usize,
+    /// Counts its end when it is dropped.
+    _call: Call,
     outcome: Outcome,
 }
 
@@ -50,10 +56,15 @@ enum Outcome {
 }
 
 impl PublishAnswers {
-    pub(crate) fn new(publisher: Publisher, requests: Streaming<v1::PublishStreamRequest>) -> Self {
+    pub(crate) fn new(
+        publisher: Publisher,
+        method: Method,
+        requests: Streaming<v1::PublishStreamRequest>,
+    ) -> Self {
         let stopped = Box::pin(publisher.front.stopping.clone().cancelled_owned());
         Self {
             publisher,
+            method,
             requests: Some(requests),
             starting: None,
             unanswered: VecDeque::new(),
@@ -68,10 +79,10 @@ impl PublishAnswers {
         loop {
             if let Some(starting) = &mut self.starting {
                 let Poll::Ready(begun) = starting.begun.as_mut().poll(cx) else { return };
-                let Starting { id, bytes, .. } = *starting;
                 let outcome = begun.map_or_else(Outcome::Refused, Outcome::Waiting);
-                self.unanswered.push_back(Unanswered { id, bytes, outcome });
-                self.starting = None;
+                if let Some(Starting { id, bytes, call, .. }) = self.starting.take() {
+                    self.unanswered.push_back(Unanswered { id, bytes, _call: call, outcome });
+                }
             }
             if self.unanswered.len() >= MAX_UNANSWERED || self.unanswered_bytes >= MAX_UNANSWERED_BYTES {
                 return;
@@ -100,7 +111,7 @@ impl PublishAnswers {
         self.unanswered_bytes += bytes;
         let publisher = self.publisher.clone();
         let begun = Box::pin(async move { publisher.begin(publish).await });
-        self.starting = Some(Starting { id, bytes, begun });
+        self.starting = Some(Starting { id, bytes, call: self.method.begin(), begun });
     }
 
     fn end_with(&mut self, status: Option<Status>) {
@@ -119,7 +130,10 @@ impl PublishAnswers {
         self.unanswered.pop_front();
         let outcome = match outcome {
             Ok(published) => v1::publish_stream_response::Outcome::Published(published),
-            Err(failure) => v1::publish_stream_response::Outcome::Failure(refused(failure)),
+            Err(failure) => {
+                self.method.error(&failure.detail);
+                v1::publish_stream_response::Outcome::Failure(refused(failure))
+            }
         };
         Poll::Ready(Some(v1::PublishStreamResponse { id, outcome: Some(outcome) }))
     }
