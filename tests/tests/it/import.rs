@@ -12,6 +12,9 @@ use it::project::{self, Profile};
 use it::toolbox::Toolbox;
 use it::tools::{self, Tool};
 use it::wait;
+use ottla_client::{Client, Isolation, Start};
+use ottla_rpc::v1;
+use ottla_rpc::v1::log_client::LogClient;
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
@@ -65,6 +68,7 @@ fn what_kafka_wrote_is_taken_over() {
     assert_eq!(contents(&ottla.address()), before);
     assert_eq!(console(&mut tools, &ottla.address()), by_console);
     assert_eq!(configs(&mut tools, &ottla.address()), described);
+    grpc_sees_the_same_transactions(&ottla, &before);
     goes_on(&mut tools, &ottla);
 }
 
@@ -153,6 +157,104 @@ fn contents(address: &str) -> BTreeMap<(String, &'static str), Vec<String>> {
     let compacted = of("compacted", "read_committed").len();
     assert!(compacted < 7_000, "compaction took too little: {compacted} of 8,000 records are left");
     contents
+}
+
+/// Both forms of the service Log at both isolation levels read of the transactions what kcat read from Kafka: the broker
+/// drops aborted records for who wants records, and the Rust client does for itself, which wants batches.
+fn grpc_sees_the_same_transactions(ottla: &Broker, before: &BTreeMap<(String, &'static str), Vec<String>>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (name, isolation) in
+        [("read_committed", Isolation::ReadCommitted), ("read_uncommitted", Isolation::ReadUncommitted)]
+    {
+        let before = &before[&("transactions".to_owned(), name)];
+        let expected: Vec<(i32, i64, String)> = before.iter().map(|line| placed(line)).collect();
+        assert_eq!(
+            expected.iter().any(|(_, _, value)| value.starts_with("aborted")),
+            name != "read_committed"
+        );
+        // One batch a message too: what was aborted is then told of batches before it.
+        for max_message_bytes in [None, Some(1)] {
+            let read = runtime.block_on(records(ottla, isolation, max_message_bytes));
+            assert_eq!(read, expected, "records, {name}, {max_message_bytes:?}");
+        }
+        let read = runtime.block_on(batches(ottla, isolation));
+        assert_eq!(read, expected, "batches, {name}");
+    }
+    for (isolation, is_told) in
+        [(v1::Isolation::ReadCommitted, true), (v1::Isolation::ReadUncommitted, false)]
+    {
+        let messages = runtime.block_on(messages(ottla, 0, v1::FetchFormat::Batches, isolation, None));
+        assert_eq!(messages.iter().any(|message| !message.aborted.is_empty()), is_told, "{isolation:?}");
+    }
+}
+
+/// Partition, offset and value of a line of [`contents`].
+fn placed(line: &str) -> (i32, i64, String) {
+    let mut words = line.splitn(3, ' ');
+    let mut number = || words.next().unwrap().parse::<i64>().unwrap();
+    let (partition, offset) = (number(), number());
+    let (_, value) = line.split_once("] ").unwrap();
+    (i32::try_from(partition).unwrap(), offset, value.to_owned())
+}
+
+async fn records(
+    ottla: &Broker,
+    isolation: Isolation,
+    max_message_bytes: Option<i32>,
+) -> Vec<(i32, i64, String)> {
+    let isolation = match isolation {
+        Isolation::ReadUncommitted => v1::Isolation::ReadUncommitted,
+        Isolation::ReadCommitted => v1::Isolation::ReadCommitted,
+    };
+    let mut read = Vec::new();
+    for partition in 0..2 {
+        let form = v1::FetchFormat::Records;
+        for message in messages(ottla, partition, form, isolation, max_message_bytes).await {
+            read.extend(message.records.into_iter().map(|record| {
+                (partition, record.offset, String::from_utf8(record.value.unwrap().to_vec()).unwrap())
+            }));
+        }
+    }
+    read
+}
+
+async fn messages(
+    ottla: &Broker,
+    partition: i32,
+    format: v1::FetchFormat,
+    isolation: v1::Isolation,
+    max_message_bytes: Option<i32>,
+) -> Vec<v1::FetchResponse> {
+    let mut log = LogClient::connect(format!("http://{}", ottla.api_address())).await.unwrap();
+    let place = v1::FetchPartition { topic: "transactions".to_owned(), partition, from: None };
+    let request = v1::FetchRequest {
+        partitions: vec![place],
+        format: format.into(),
+        isolation: isolation.into(),
+        max_message_bytes,
+        stop_at_end: true,
+    };
+    let mut stream = log.fetch(request).await.unwrap().into_inner();
+    let mut messages = Vec::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        messages.push(message);
+    }
+    messages
+}
+
+async fn batches(ottla: &Broker, isolation: Isolation) -> Vec<(i32, i64, String)> {
+    let client = Client::connect(format!("http://{}", ottla.api_address())).await.unwrap();
+    let mut read = Vec::new();
+    for partition in 0..2 {
+        let reading = client.consumer().partition("transactions", partition, Start::Earliest);
+        let mut consumer = reading.isolation(isolation).stop_at_end().build().unwrap();
+        while let Some(record) = consumer.next().await {
+            let record = record.unwrap();
+            let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+            read.push((partition, record.offset.get(), value));
+        }
+    }
+    read
 }
 
 /// What Kafka's console consumer reads of the committed records, timestamps, headers and offsets included.
