@@ -6,14 +6,14 @@ use ottla_client::{Client, NewTopic, ProducerRecord, Start};
 async fn main() -> Result<(), ottla_client::Error> {
     let address = std::env::args().nth(1).unwrap_or("http://127.0.0.1:9095".into());
     let client = Client::connect(address).await?;
-    client.admin().create_topic(NewTopic::named("greetings").partitions(1)).await?;
+    client.admin().create_topic(NewTopic::named("notes").partitions(1)).await?;
 
     let producer = client.producer().build()?;
-    let delivery = producer.publish(ProducerRecord::to("greetings").key("en").value("hello")).await?;
+    let delivery = producer.publish(ProducerRecord::to("notes").key("en").value("hello")).await?;
     println!("written to {}-{} at {}", delivery.topic, delivery.partition, delivery.offset);
     producer.close().await?;
 
-    let mut consumer = client.consumer().partition("greetings", 0, Start::Earliest).stop_at_end().build()?;
+    let mut consumer = client.consumer().partition("notes", 0, Start::Earliest).stop_at_end().build()?;
     while let Some(record) = consumer.next().await.transpose()? {
         println!("read {:?} at {}", record.value.unwrap_or_default(), record.offset);
     }

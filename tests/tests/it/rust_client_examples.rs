@@ -39,7 +39,7 @@ fn the_quick_start_says_what_it_did() {
     }
     let broker = Broker::start();
     let output = text(finish(example("quick_start", &[&address(&broker)]), b"").unwrap());
-    assert_eq!(output, "written to greetings-0 at 0\nread b\"hello\" at 0\n");
+    assert_eq!(output, "written to notes-0 at 0\nread b\"hello\" at 0\n");
 }
 
 #[test]
