@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ottla_record::{BrokerId, LeaderEpoch, Offset, ProducerId};
 use ottla_storage::{Log, LogConfig, LogDirectory, LogStart};
 use serde::Serialize;
@@ -27,7 +26,7 @@ use self::plan::{Plan, PlannedPartition, PlannedTopic};
 use self::source::Source;
 pub use self::target::{ImportHost, ImportTarget, NewTopic};
 use crate::failure::Failure;
-use crate::output::{Align, Bytes, Duration, Output, OutputArguments, Table};
+use crate::output::{Align, Bytes, Duration, Output, OutputArguments, Progress, Table};
 
 /// Partitions in one change of the metadata: what one request may create, and far below the largest command.
 const MAX_PARTITIONS_AT_ONCE: usize = 5_000;
@@ -234,7 +233,7 @@ impl Run<'_> {
             topics: finished.into_iter().chain(topics).collect(),
         };
         journal.write(self.root)?;
-        let progress = progress_bar(plan.bytes);
+        let progress = Progress::bytes(Some(plan.bytes));
         let mut done = Vec::new();
         let mut new_topics = Vec::new();
         let mut next_producer_id = self.source.metadata.next_producer_id;
@@ -243,7 +242,7 @@ impl Run<'_> {
             done.push(imported);
             new_topics.push(new);
         }
-        progress.finish_and_clear();
+        progress.clear();
         self.target.directory().store_checkpoints().map_err(|error| Failure::Failed(error.to_string()))?;
         let mut rest = new_topics.as_slice();
         while !rest.is_empty() {
@@ -330,10 +329,10 @@ impl Run<'_> {
     fn copy_topic(
         &self,
         topic: &PlannedTopic,
-        progress: &ProgressBar,
+        progress: &Progress,
         next_producer_id: &mut i64,
     ) -> Result<(Done, NewTopic), Failure> {
-        progress.set_message(topic.name.clone());
+        progress.say(topic.name.clone());
         let (mut partitions, mut epochs) = (Vec::new(), Vec::new());
         for partition in &topic.partitions {
             let taken = self.copy_partition(topic, partition, progress, next_producer_id)?;
@@ -349,11 +348,11 @@ impl Run<'_> {
         &self,
         topic: &PlannedTopic,
         partition: &PlannedPartition,
-        progress: &ProgressBar,
+        progress: &Progress,
         next_producer_id: &mut i64,
     ) -> Result<DonePartition, Failure> {
         let staging = copy::staging(self.root, partition);
-        copy::partition(partition, &staging, &mut |bytes| progress.inc(bytes))?;
+        copy::partition(partition, &staging, &mut |bytes| progress.advance(bytes))?;
         let checked = check::partition(&staging, topic, partition, self.source.is_clean)?;
         copy::sync_dir(&staging)?;
         let place = self.root.join(partition.name.directory());
@@ -429,14 +428,6 @@ fn reading_config(compacted: bool) -> LogConfig {
 
 fn new_topic(topic: &PlannedTopic, leader_epochs: Vec<LeaderEpoch>) -> NewTopic {
     NewTopic { name: topic.name.clone(), id: topic.id, configs: topic.configs.clone(), leader_epochs }
-}
-
-/// Progress with rate and remaining time on a terminal; nothing in a pipe.
-fn progress_bar(bytes: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-    let style =
-        ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left, {msg}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 #[cfg(test)]
