@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -87,6 +87,10 @@ impl<'a> Session<'a> {
         let session = Self { document, scratch };
         for folder in ["state", "bin", "work", "home"] {
             fs::create_dir(session.folder(folder))?;
+        }
+        // A reader who needs these files is in a clone.
+        if document.blocks.iter().any(|block| block.text.contains("proto/")) {
+            symlink(project::root().join("proto"), session.folder("work").join("proto"))?;
         }
         session.put_on_path()?;
         Ok(session)
