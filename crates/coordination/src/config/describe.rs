@@ -43,13 +43,15 @@ impl<'a> Layers<'a> {
     /// Every key of a topic that has these overrides and this many replicas.
     pub fn describe_topic(self, overrides: &Settings, replicas: usize) -> Vec<Entry> {
         let describe = |key: &&'static Definition| {
-            let (source, value) = self.of_topic(key, overrides, replicas);
+            let (_, value) = self.of_topic(key, overrides, replicas);
             let mut set_at: Vec<SetAt> = own(key, overrides, Source::Topic).into_iter().collect();
-            let brokers_names: Vec<&str> =
+            let names: Vec<&str> =
                 synonyms::of_topic_key(key.name).iter().map(|synonym| synonym.name).collect();
-            // Kafka leaves this list empty when only log.retention.hours is set, not log.retention.ms. We say where the value
-            // comes from.
-            set_at.extend(self.set_at(&brokers_names));
+            // Only names in the topic key's own unit begin the list, and the list decides about the source: with nothing but
+            // log.retention.hours set, Kafka's tools and clients see retention.ms as a default without synonyms.
+            let in_own_unit = |place: &SetAt| names.first() == Some(&place.name.as_str());
+            set_at.extend(self.set_at(&names).into_iter().skip_while(|place| !in_own_unit(place)));
+            let source = set_at.first().map_or(Source::Default, |place| place.source);
             entry(key, value, source, set_at)
         };
         table::definitions(Scope::Topic).iter().map(describe).collect()

@@ -100,20 +100,12 @@ fn precedence_of_a_topics_retention() {
         expect![[r#"
             file:
                 retention.ms = 604800000 DEFAULT_CONFIG
-                    DEFAULT_CONFIG: log.retention.hours = 168
             file: log.retention.hours=1
-                retention.ms = 3600000 STATIC_BROKER_CONFIG
-                    STATIC_BROKER_CONFIG: log.retention.hours = 1
-                    DEFAULT_CONFIG: log.retention.hours = 168
+                retention.ms = 3600000 DEFAULT_CONFIG
             file: log.retention.hours=1 log.retention.minutes=30
-                retention.ms = 1800000 STATIC_BROKER_CONFIG
-                    STATIC_BROKER_CONFIG: log.retention.minutes = 30
-                    STATIC_BROKER_CONFIG: log.retention.hours = 1
-                    DEFAULT_CONFIG: log.retention.hours = 168
+                retention.ms = 1800000 DEFAULT_CONFIG
             file: log.retention.hours=-7
-                retention.ms = -1 STATIC_BROKER_CONFIG
-                    STATIC_BROKER_CONFIG: log.retention.hours = -7
-                    DEFAULT_CONFIG: log.retention.hours = 168
+                retention.ms = -1 DEFAULT_CONFIG
             file: log.retention.hours=1; cluster: log.retention.ms=20
                 retention.ms = 20 DYNAMIC_DEFAULT_BROKER_CONFIG
                     DYNAMIC_DEFAULT_BROKER_CONFIG: log.retention.ms = 20
