@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: Ottla and Apache Kafka measured in turn on this machine, in one run, written to docs/benchmarks.md.
 //!
-//! The client is our own ([`load`]) and costs almost nothing, so that the broker is what is measured; CPU is the broker
-//! process's own user and system time. Figures of different runs or machines do not compare: everything in the document
+//! The client is our own ([`load`], and [`grpc`] for the port that only Ottla has) and costs little, so that the broker is
+//! what is measured; CPU is the broker process's own user and system time. Figures of different runs or machines do not compare: everything in the document
 //! comes from one run.
 
+mod grpc;
 mod load;
 mod machine;
 mod report;
@@ -18,6 +19,7 @@ use it::broker::{Broker, Kind, Spec};
 use it::project::{self, Profile};
 
 use crate::kafka_jars;
+use grpc::GrpcLoad;
 use load::{Load, Outcome};
 use report::Sample;
 
@@ -137,11 +139,15 @@ impl Round<'_> {
                 )?;
             }
         }
+        connection.create_topic("grpc-fsync", PARTITIONS, &[])?;
         self.warm_up(&broker)?;
         for durability in [Durability::Os, Durability::Fsync] {
             self.measure(&broker, durability)?;
         }
         self.record("rss loaded", "MB", megabytes(&broker));
+        if self.kind == Kind::Ottla {
+            self.measure_grpc(&broker)?;
+        }
         broker.terminate();
         Ok(())
     }
@@ -179,6 +185,16 @@ impl Round<'_> {
             self.record_bytes(&format!("steady {mode}"), &outcome);
             self.record_latency(&format!("steady {mode}"), &outcome);
         }
+        Ok(())
+    }
+
+    /// Last, so that the figures before are of what both brokers did.
+    fn measure_grpc(&mut self, broker: &Broker) -> anyhow::Result<()> {
+        let load = GrpcLoad::new(broker, "grpc-fsync", PARTITIONS);
+        let outcome = self.calm(|| load.publish(self.megabytes(2_000)))?;
+        self.record_bytes("grpc publish", &outcome);
+        let outcome = self.calm(|| load.fetch(self.megabytes(2_000)))?;
+        self.record_bytes("grpc fetch", &outcome);
         Ok(())
     }
 

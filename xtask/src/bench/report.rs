@@ -17,7 +17,7 @@ pub(crate) struct Sample {
 }
 
 /// What is measured, under the name its samples carry, and the most we aim at.
-const ROWS: [(&str, &str, Option<f64>); 26] = [
+const ROWS: [(&str, &str, Option<f64>); 30] = [
     ("ready", "from start to the first answer", Some(0.15)),
     ("rss idle", "resident memory, idle", Some(15.0)),
     ("rss loaded", "resident memory after the load", Some(100.0)),
@@ -44,6 +44,10 @@ const ROWS: [(&str, &str, Option<f64>); 26] = [
     ("steady os p50", "produce latency at 100 MB/s, `os`, p50", None),
     ("steady os p99", "p99", None),
     ("steady os p99.9", "p99.9", None),
+    ("grpc publish cpu", "broker CPU per GB published over gRPC, `fsync`", Some(1.9)),
+    ("grpc publish rate", "one stream publishes over gRPC, `fsync`", None),
+    ("grpc fetch cpu", "broker CPU per GB fetched over gRPC", Some(1.2)),
+    ("grpc fetch rate", "one stream fetches over gRPC", None),
 ];
 
 /// The whole text of docs/benchmarks.md.
@@ -59,7 +63,8 @@ pub(crate) fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> 
          requests unanswered, acks=all; single records have 100 bytes, one request unanswered a connection, one partition. Both brokers are\n\
          warmed up with 500 MB each way and 20,000 single records, and the disk is synced before each load. `fsync`: the acknowledgement means on disk\n\
          (Kafka: `flush.messages=1`); `os`: it means in the page cache (Ottla: `ottla.ack.durability=os`).\n\
-         Latency at a steady rate counts from the moment a request was due.\n\n\
+         Latency at a steady rate counts from the moment a request was due. Kafka has no gRPC; there `xtask/src/bench/grpc.rs` publishes\n\
+         and fetches batches of 1.04 MB through the generated stubs, one stream on one connection, 5 publishes unanswered, acks=all.\n\n\
          Medians, with the lowest and highest in brackets. The target is Ottla's.\n\n\
          | what | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|\n",
         machine.day, machine.commit, machine.hardware
