@@ -232,16 +232,8 @@ impl Broker {
             line.split_whitespace().take(3).any(|word| word == "WARN" || word == "ERROR")
                 || line.contains("panicked at")
         };
-        // openraft's own shutdown drops its watchers before its last report, on every stop.
-        let stopping = |line: &&str| line.contains("error reporting metrics error=channel closed");
         let announced = |line: &str| self.expected.iter().any(|text| line.contains(text));
-        self.log()
-            .lines()
-            .filter(loud)
-            .filter(|line| !stopping(line))
-            .filter(|line| !announced(line))
-            .map(str::to_owned)
-            .collect()
+        self.log().lines().filter(loud).filter(|line| !announced(line)).map(str::to_owned).collect()
     }
 
     /// Resident memory in bytes.

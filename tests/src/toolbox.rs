@@ -122,8 +122,14 @@ fn compile() -> anyhow::Result<PathBuf> {
     let mut command = Command::new("javac");
     command.arg("-proc:none").arg("-cp").arg(tools::kafka_jars().join("*")).arg("-d").arg(&folder);
     command.args(
-        ["Toolbox.java", "StanzaReader.java", "TransactionalWriter.java", "Records.java"]
-            .map(project::client),
+        [
+            "Toolbox.java",
+            "StanzaReader.java",
+            "TransactionalWriter.java",
+            "Records.java",
+            "ValidatedPosition.java",
+        ]
+        .map(project::client),
     );
     let output = command.output()?;
     ensure!(output.status.success(), "javac: {}", String::from_utf8_lossy(&output.stderr));

@@ -12,6 +12,7 @@ mod assigned_consumers;
 mod bad_input;
 mod cli;
 mod cli_terminal;
+mod client_apis;
 mod clients_agree;
 mod connection_limits;
 mod debian_corpus;
