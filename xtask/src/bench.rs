@@ -55,9 +55,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         project::ottla(Profile::Release)?;
     }
     let machine = machine::describe()?;
-    if !options.quick {
-        machine::touch_memory()?;
-    }
     let mut samples = Vec::new();
     for round in 1..=options.rounds {
         for kind in &brokers {
@@ -198,9 +195,12 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Runs a load when the disk has nothing left to write from the one before.
+    /// Runs a load when the disk has nothing left to write from the one before, and the memory it will fill is there.
     fn calm(&self, load: impl FnOnce() -> anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
         rustix::fs::sync();
+        if self.volume >= 1.0 {
+            machine::touch_memory()?;
+        }
         load()
     }
 

@@ -61,7 +61,8 @@ pub(crate) fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> 
          requests from one thread over loopback, so that the broker is what is measured; CPU is the broker process's own user and\n\
          system time. Batches are 64 KiB of 1,000-byte records that do not compress, one for each of 6 partitions a request, 5\n\
          requests unanswered, acks=all; single records have 100 bytes, one request unanswered a connection, one partition. Both brokers are\n\
-         warmed up with 500 MB each way and 20,000 single records, and the disk is synced before each load. `fsync`: the acknowledgement means on disk\n\
+         warmed up with 500 MB each way and 20,000 single records, and before each load\n\
+         the disk is synced and 3 GiB of memory are written once and freed, because a virtual machine's free memory goes back to its host within seconds. `fsync`: the acknowledgement means on disk\n\
          (Kafka: `flush.messages=1`); `os`: it means in the page cache (Ottla: `ottla.ack.durability=os`).\n\
          Latency at a steady rate counts from the moment a request was due. Kafka has no gRPC; there `xtask/src/bench/grpc.rs` publishes\n\
          and fetches batches of 1.04 MB through the generated stubs, one stream on one connection, 5 publishes unanswered, acks=all.\n\n\
