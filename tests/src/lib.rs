@@ -12,6 +12,7 @@
 //! | [`broker`] | one broker process: start, ready, log, memory, CPU, signals |
 //! | [`kafka`] | how Apache Kafka is started as a peer |
 //! | [`raw`] | hand-made request frames over a socket |
+//! | [`http2`] | hand-made HTTP/2 requests over a socket |
 //! | [`batch`] | hand-made record batches, right and wrong ones |
 //! | [`clients`] | kcat and the Python clients |
 //! | [`toolbox`] | Kafka's command-line tools, many in one JVM |
@@ -30,6 +31,7 @@ pub mod batch;
 pub mod broker;
 pub mod clients;
 pub mod document;
+pub mod http2;
 pub mod kafka;
 pub mod project;
 pub mod raw;

@@ -5,12 +5,13 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use anyhow::Context;
-use ottla_kafka::{Admission, AdmissionLimits, Limits, RequestMemory, Shared};
+use ottla_kafka::Limits;
+use ottla_node::connections::{Admission, AdmissionLimits, RequestMemory, Shared};
 use ottla_node::coordination::config::BrokerConfig;
 
 use crate::limits::Descriptors;
 
-/// What one connection may take.
+/// What one connection of Kafka's may take.
 pub(crate) fn of_one(config: &BrokerConfig) -> Limits {
     Limits {
         max_request_bytes: config.connections.max_request_bytes,
@@ -20,7 +21,7 @@ pub(crate) fn of_one(config: &BrokerConfig) -> Limits {
     }
 }
 
-/// What all of them may take together.
+/// What the connections of all front doors may take together.
 pub(crate) fn of_all(config: &BrokerConfig, descriptors: Descriptors) -> anyhow::Result<Shared> {
     let connections = &config.connections;
     let admission = Admission::new(AdmissionLimits {
@@ -32,11 +33,10 @@ pub(crate) fn of_all(config: &BrokerConfig, descriptors: Descriptors) -> anyhow:
     Ok(Shared { admission, memory: RequestMemory::new(connections.max_queued_bytes) })
 }
 
-/// What the connections of the HTTP port may take, which are counted by themselves.
-pub(crate) fn of_api(config: &BrokerConfig, descriptors: Descriptors) -> ottla_server::Limits {
+/// What one connection of the HTTP port may take.
+pub(crate) fn of_one_api(config: &BrokerConfig) -> ottla_server::Limits {
     ottla_server::Limits {
         max_request_bytes: config.connections.max_request_bytes,
-        max_connections: config.connections.max.min(descriptors.connections),
         max_idle: config.connections.max_idle.unwrap_or(Duration::MAX),
         max_fetch_bytes: config.fetches.max_bytes,
     }

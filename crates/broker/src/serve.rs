@@ -9,7 +9,8 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use ottla_kafka::{Front, Limits, Shared, SocketBuffers};
+use ottla_kafka::{Front, Limits, SocketBuffers};
+use ottla_node::connections::Shared;
 use ottla_node::coordination::config::BrokerConfig;
 use ottla_node::record::{DirectoryId, Uuid};
 use ottla_node::storage::{DirectoryLimits, FsDisk, LogDirectory};
@@ -127,7 +128,7 @@ impl Broker {
         Ok(Self {
             limits: connection_limits::of_one(&config),
             shared: connection_limits::of_all(&config, descriptors)?,
-            api_limits: connection_limits::of_api(&config, descriptors),
+            api_limits: connection_limits::of_one_api(&config),
             config,
             bound,
             node,
@@ -149,7 +150,7 @@ impl Broker {
                     self.fronts.spawn(listener.serve(front, stopping));
                 }
                 Socket::Api(listener) => {
-                    let front = ottla_server::Front::new(node, self.api_limits);
+                    let front = ottla_server::Front::new(node, self.api_limits, self.shared.clone());
                     self.fronts.spawn(listener.serve(front, stopping));
                 }
             }

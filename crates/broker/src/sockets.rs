@@ -36,7 +36,7 @@ impl Socket {
                 Ok((Self::Kafka(listener), address))
             }
             ListenerProtocol::Api => {
-                let listener = ottla_server::Listener::bind(address)?;
+                let listener = ottla_server::Listener::bind(address, backlog)?;
                 let address = listener.local_address()?;
                 Ok((Self::Api(listener), address))
             }

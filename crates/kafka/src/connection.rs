@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ottla_node::ConnectionId;
+use ottla_node::connections::pace::STALL;
+use ottla_node::connections::{Account, Pace, SMALL};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -19,7 +21,6 @@ use crate::frame::{FrameBuffer, FrameError};
 use crate::front::Front;
 use crate::outbox::Outbox;
 use crate::reply::{Refusal, Reply};
-use crate::request_memory::{Account, SMALL};
 use crate::timing::Departures;
 
 /// Requests of one connection that may be in work at once. Kafka's clients send at most five.
@@ -30,16 +31,6 @@ pub(crate) const MAX_UNSENT_BYTES: u64 = 64 << 20;
 
 /// A connection without traffic gives its receive buffer back after this long.
 const RELEASE_AFTER: Duration = Duration::from_secs(2);
-
-/// When the memory for requests is spent, a client that holds some of it and does nothing for this long is closed: others
-/// wait for what it holds. It is short because they wait for one such client after the other.
-const STALL: Duration = Duration::from_secs(1);
-
-/// The same for one that does little: after this long...
-const GRACE: Duration = Duration::from_secs(2);
-
-/// ...it must have sent what it has begun at so many bytes a second on average.
-const PACE: u64 = 256 << 10;
 
 /// A timer that is not needed.
 const FAR: Duration = Duration::from_secs(24 * 3600);
@@ -100,17 +91,10 @@ pub(crate) struct Connection {
     last_activity: Instant,
     /// When the last bytes came. A request that lies here whole came whole by then: nothing is read while one waits.
     last_read: std::time::Instant,
-    awaited: Awaited,
+    pace: Pace,
     timer: Pin<Box<Sleep>>,
     /// The timer is set for the end of an idle connection, and for nothing sooner.
     dozing: bool,
-}
-
-/// How long a client could have gone on with the request it has begun. Time in which we did not read is not its fault.
-#[derive(Debug, Default)]
-struct Awaited {
-    before: Duration,
-    since: Option<Instant>,
 }
 
 impl Connection {
@@ -131,7 +115,7 @@ impl Connection {
             input_ended: false,
             last_activity: now,
             last_read: now.into_std(),
-            awaited: Awaited::default(),
+            pace: Pace::default(),
             timer: Box::pin(sleep_until(now + RELEASE_AFTER)),
             dozing: false,
         }
@@ -247,7 +231,7 @@ impl Connection {
             self.in_work += request.bytes;
             self.replies.push_back(request);
             self.memory.request_started();
-            self.awaited = Awaited::default();
+            self.pace = Pace::default();
             started = true;
         }
         Ok(started)
@@ -299,9 +283,9 @@ impl Connection {
     /// Starts the clock of a client that has begun a request, and stops it while the delay is ours.
     fn note_what_is_awaited(&mut self, wanted: bool) {
         if wanted && self.incoming.has_more() && !self.memory.is_waiting() {
-            self.awaited.since.get_or_insert_with(Instant::now);
-        } else if let Some(since) = self.awaited.since.take() {
-            self.awaited.before += since.elapsed();
+            self.pace.start(Instant::now());
+        } else if self.pace.is_running() {
+            self.pace.stop(Instant::now());
         }
     }
 
@@ -346,9 +330,6 @@ impl Connection {
         if stalls && !self.outbox.is_empty() {
             return true;
         }
-        let Some(since) = self.awaited.since else { return false };
-        let running = now.saturating_duration_since(since);
-        let due = (self.awaited.before + running).saturating_sub(GRACE).as_millis() * u128::from(PACE) / 1000;
-        (stalls && running >= STALL) || due > self.incoming.len() as u128
+        self.pace.is_slow(self.incoming.len(), self.last_activity, now)
     }
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_node::Node;
+use ottla_node::connections::{Admission, RequestMemory, Shared};
 use ottla_node::metrics::{ApiMetrics, ListenerMetrics};
 
-use crate::admission::Admission;
 use crate::dispatch;
 use crate::fetch_session::FetchSessions;
-use crate::request_memory::RequestMemory;
 
 /// The Kafka front door of one node.
 #[derive(Debug)]
@@ -24,15 +23,6 @@ pub struct Front {
     pub(crate) connections: Arc<ListenerMetrics>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) memory: Arc<RequestMemory>,
-}
-
-/// What the listeners of a process share.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// Who may connect.
-    pub admission: Arc<Admission>,
-    /// What requests may take.
-    pub memory: Arc<RequestMemory>,
 }
 
 /// Bounds on what one client may hold of this process.

@@ -3,9 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`listener`] | the listening socket: bounds, tuning, draining |
-//! | [`admission`] | bounds on connections: at once, from one address, in a second |
-//! | [`request_memory`] | a bound on the bytes of all requests in memory |
-//! | [`front`] | what all connections share: [`Front`], [`Limits`], [`Shared`] |
+//! | [`front`] | what all connections share: [`Front`], [`Limits`] |
 //! | `connection` | one task a connection: reads, starts requests, sends the answers in order |
 //! | `frame`, `outbox` | the bytes that come in, the bytes and file ranges that go out |
 //! | `dispatch` | the table of what is served, from which ApiVersions answers |
@@ -19,9 +17,8 @@
 //! came before it on its connection has been answered, as on Kafka.
 //!
 //! Invariant: a request's memory is bounded by what has arrived of it, never by what it claims; and that of all requests by
-//! `queued.max.request.bytes`.
+//! `queued.max.request.bytes`, together with those of the other front doors ([`ottla_node::connections`]).
 
-pub mod admission;
 mod apis;
 mod authorized_operations;
 mod connection;
@@ -33,10 +30,7 @@ pub mod front;
 pub mod listener;
 mod outbox;
 mod reply;
-pub mod request_memory;
 mod timing;
 
-pub use admission::{Admission, AdmissionLimits};
-pub use front::{Front, Limits, Shared};
+pub use front::{Front, Limits};
 pub use listener::{DRAIN_TIMEOUT, Listener, SocketBuffers};
-pub use request_memory::RequestMemory;

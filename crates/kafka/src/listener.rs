@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_node::ConnectionId;
+use ottla_node::connections::{Place, TooMany};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{Place, TooMany};
 use crate::connection::Connection;
 use crate::front::Front;
 

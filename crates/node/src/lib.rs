@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`node`] | [`Node`]: start, close, and what all operations share |
 //! | [`ports`] | what a node needs from outside: [`ports::MetadataPlane`], [`ports::Clock`] |
+//! | [`connections`] | what the connections of all front doors may take together |
 //! | [`produce`], [`fetch`] | the data path |
 //! | [`admin`] | topics, configs, offsets, log directories |
 //! | [`producer_ids`] | ids for idempotent producers |
@@ -20,6 +21,7 @@
 pub mod admin;
 pub mod clock;
 mod completion;
+pub mod connections;
 mod directory;
 pub mod fetch;
 mod fetch_wait;

@@ -17,6 +17,8 @@ use ottla_node::metrics::{ApiMetrics, Metrics};
 use ottla_rpc::{KafkaError, status, v1};
 use tonic::{Code, Status};
 
+use crate::memory::CallMemory;
+
 /// The stream whose messages are requests.
 pub(crate) const PUBLISH_STREAM: &str = "/ottla.v1.Log/PublishStream";
 
@@ -144,11 +146,12 @@ impl Drop for Call {
 pub(crate) struct Received {
     body: Incoming,
     method: Method,
+    memory: Arc<CallMemory>,
 }
 
 impl Received {
-    pub(crate) fn new(body: Incoming, method: Method) -> Self {
-        Self { body, method }
+    pub(crate) fn new(body: Incoming, method: Method, memory: Arc<CallMemory>) -> Self {
+        Self { body, method, memory }
     }
 }
 
@@ -162,10 +165,13 @@ impl HttpBody for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
-        if let (Poll::Ready(Some(Ok(frame))), Some(api)) = (&polled, &this.method.0)
+        if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            api.received(data.len() as u64);
+            this.memory.take(data);
+            if let Some(api) = &this.method.0 {
+                api.received(data.len() as u64);
+            }
         }
         polled
     }

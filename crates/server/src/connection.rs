@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::front::Front;
+use crate::memory::ConnectionMemory;
 use crate::router::Router;
 
 /// The first bytes of every HTTP/2 connection (RFC 9113, section 3.4).
@@ -48,6 +49,7 @@ const _: () = assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) id: ConnectionId,
+    pub(crate) memory: Arc<ConnectionMemory>,
     requests: Arc<AtomicUsize>,
 }
 
@@ -81,6 +83,8 @@ pub(crate) enum End {
     Client,
     /// It had no request for too long.
     Idle,
+    /// Memory for requests is spent, and others wait for what it holds.
+    InTheWay,
     /// The broker stops.
     Shutdown,
     /// A failure of the network, a peer that has gone without a word, or one that speaks no HTTP.
@@ -93,6 +97,7 @@ impl End {
         match self {
             Self::Client => "client",
             Self::Idle => "idle",
+            Self::InTheWay => "memory",
             Self::Shutdown => "shutdown",
             Self::Broken => "broken",
         }
@@ -123,8 +128,13 @@ pub(crate) async fn serve(
     };
     let mut end = End::Client;
     let requests = Arc::new(AtomicUsize::new(0));
-    let peer = Peer { id: ConnectionId::next(), requests: Arc::clone(&requests) };
-    let io = TokioIo::new(Replayed { read, stream });
+    let max_beyond = front.limits.max_request_bytes.saturating_add(CONNECTION_WINDOW as usize);
+    let memory = ConnectionMemory::new(&front.shared.memory, max_beyond);
+    let peer =
+        Peer { id: ConnectionId::next(), memory: Arc::clone(&memory), requests: Arc::clone(&requests) };
+    // HTTP/1 has only pages here, whose requests have nothing but a head.
+    let counted = (version == Version::Http2).then(|| Arc::clone(&memory));
+    let io = TokioIo::new(Replayed { read, stream, memory: counted });
     let service = router.for_peer(peer);
     let outcome = match version {
         Version::Http1 => {
@@ -154,10 +164,18 @@ pub(crate) async fn serve(
                 .keep_alive_interval(PING_INTERVAL)
                 .keep_alive_timeout(PING_TIMEOUT);
             let mut connection = pin!(http.serve_connection(io, service));
+            let mut in_the_way = pin!(memory.in_the_way());
             loop {
                 let open = end == End::Client;
                 tokio::select! {
                     outcome = connection.as_mut() => break outcome,
+                    held = in_the_way.as_mut() => {
+                        tracing::warn!(
+                            %address,
+                            "connection closed: queued.max.request.bytes is spent, and this client is slow to send the requests it has begun, or to take its answers; it holds {held} bytes"
+                        );
+                        return End::InTheWay;
+                    }
                     () = front.stopping.cancelled(), if open => end = End::Shutdown,
                     () = idle(&requests, front.limits.max_idle), if open => {
                         end = End::Idle;
@@ -219,13 +237,38 @@ async fn greeting(stream: &mut TcpStream) -> io::Result<(Version, BytesMut)> {
 struct Replayed {
     read: BytesMut,
     stream: TcpStream,
+    /// What counts its bytes, and holds it back when memory is spent.
+    memory: Option<Arc<ConnectionMemory>>,
+}
+
+impl Replayed {
+    fn read_on(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut stream = Pin::new(&mut self.stream);
+        let Some(memory) = &self.memory else { return stream.poll_read(cx, buf) };
+        let Poll::Ready(ready) = stream.poll_read_ready(cx) else {
+            memory.awaited();
+            return Poll::Pending;
+        };
+        ready?;
+        let (allowed, before) = (ready!(memory.poll_read(cx)), buf.filled().len());
+        if allowed >= buf.remaining() {
+            ready!(stream.as_mut().poll_read(cx, buf))?;
+        } else {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(allowed));
+            ready!(stream.as_mut().poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buf.advance(read);
+        }
+        memory.read(buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl AsyncRead for Replayed {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.read.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
+            return this.read_on(cx, buf);
         }
         let len = this.read.len().min(buf.remaining());
         buf.put_slice(this.read.get(..len).unwrap_or_default());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_node::Node;
+use ottla_node::connections::Shared;
 use ottla_node::metrics::ListenerMetrics;
 use tokio_util::sync::CancellationToken;
 
@@ -21,15 +22,14 @@ pub struct Front {
     pub(crate) stopping: CancellationToken,
     pub(crate) calls: Calls,
     pub(crate) connections: Arc<ListenerMetrics>,
+    pub(crate) shared: Shared,
 }
 
-/// Bounds on what clients may hold of this process.
+/// Bounds on what one client may hold of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of one message (`socket.request.max.bytes`).
     pub max_request_bytes: usize,
-    /// Connections at once (`max.connections`).
-    pub max_connections: usize,
     /// A connection without a request is closed after this (`connections.max.idle.ms`).
     pub max_idle: Duration,
     /// Bytes of records in one message to a reader (`fetch.max.bytes`).
@@ -37,9 +37,9 @@ pub struct Limits {
 }
 
 impl Front {
-    /// A front door to `node`.
-    pub fn new(node: Arc<Node>, limits: Limits) -> Arc<Self> {
+    /// A front door to `node`, within what all front doors share.
+    pub fn new(node: Arc<Node>, limits: Limits, shared: Shared) -> Arc<Self> {
         let (calls, connections) = (Calls::new(node.metrics()), node.metrics().listener(LISTENER));
-        Arc::new(Self { node, limits, stopping: CancellationToken::new(), calls, connections })
+        Arc::new(Self { node, limits, stopping: CancellationToken::new(), calls, connections, shared })
     }
 }

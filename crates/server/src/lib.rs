@@ -5,6 +5,7 @@
 //! | [`listener`] | the listening socket: bounds, tuning, draining |
 //! | [`front`] | what all connections share: [`Front`], [`Limits`] |
 //! | `connection` | one connection: which HTTP it speaks, and how long it may idle |
+//! | `memory` | what a connection's requests take of the memory for all requests |
 //! | `router` | from a path to a service or a page |
 //! | `pages` | `/metrics`, `/health/live`, `/health/ready` |
 //! | `log`, `topics`, `configs`, `cluster` | the services of `proto/ottla/v1` |
@@ -19,8 +20,8 @@
 //! Invariant: nothing is queued for a client that does not read. A stream's next read of the log happens when HTTP/2 has
 //! room for its result; a stream that waits for records holds no buffer.
 //!
-//! Invariant: a request's memory is bounded by `socket.request.max.bytes`, a connection's by its windows and its number of
-//! streams.
+//! Invariant: a request's memory is bounded by `socket.request.max.bytes`, and that of all requests by
+//! `queued.max.request.bytes`, together with those of the other front doors ([`ottla_node::connections`]).
 
 mod answer;
 mod calls;
@@ -33,6 +34,7 @@ mod fetch;
 pub mod front;
 pub mod listener;
 mod log;
+mod memory;
 mod pages;
 mod positions;
 mod publish;

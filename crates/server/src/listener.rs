@@ -5,16 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_node::connections::{Place, TooMany};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::connection;
 use crate::front::Front;
 use crate::router::Router;
-
-/// Connections the kernel keeps waiting while none is accepted.
-const BACKLOG: u32 = 1024;
 
 /// Time that connections get to send what they owe when the broker stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,16 +24,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds the address.
+    /// Binds the address. The kernel keeps `backlog` connections waiting while none is accepted, or as many as it allows.
     ///
     /// # Errors
     /// The address is taken, or not one of this machine.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, backlog: usize) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A restarted broker must not wait for its old connections' TIME_WAIT.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        Ok(Self { socket: socket.listen(BACKLOG)? })
+        Ok(Self { socket: socket.listen(u32::try_from(backlog).unwrap_or(u32::MAX))? })
     }
 
     /// The address bound, with the port the system chose if none was named.
@@ -48,25 +46,21 @@ impl Listener {
 
     /// Accepts and serves connections until `stopping` says true, then drains them for at most [`DRAIN_TIMEOUT`].
     pub async fn serve(self, front: Arc<Front>, mut stopping: watch::Receiver<bool>) {
-        let places = Arc::new(Semaphore::new(front.limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let connections = TaskTracker::new();
         let router = Router::new(&front).await;
         loop {
             let accepted = async {
-                // The place comes first: beyond the bound, connections wait in the kernel's queue.
-                let place = Arc::clone(&places).acquire_owned().await.ok();
-                (place, self.socket.accept().await)
+                let (stream, address) = self.socket.accept().await?;
+                // Beyond the bounds this one waits here, and those behind it in the kernel's queue.
+                Ok((front.shared.admission.place().await, stream, address))
             };
-            let (place, accepted) = tokio::select! {
+            let accepted: io::Result<_> = tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => break,
                 accepted = accepted => accepted,
             };
             match accepted {
-                Ok((stream, address)) => {
-                    if let Err(error) = tune(&stream) {
-                        tracing::debug!(%address, %error, "a connection went before it was served");
-                        continue;
-                    }
+                Ok((place, stream, address)) => {
+                    let Some(place) = admit(&front, place, &stream, address) else { continue };
                     let (front, router) = (Arc::clone(&front), router.clone());
                     front.connections.accepted();
                     connections.spawn(async move {
@@ -92,6 +86,25 @@ impl Listener {
             );
         }
     }
+}
+
+fn admit(front: &Front, mut place: Place, stream: &TcpStream, address: SocketAddr) -> Option<Place> {
+    if let Err(TooMany { allowed, to_tell }) = place.claim(address.ip()) {
+        front.connections.rejected("max_per_address");
+        if let Some(refused) = to_tell {
+            tracing::warn!(
+                %address,
+                refused,
+                "connection closed: its address has the {allowed} connections that max.connections.per.ip or its overrides allow"
+            );
+        }
+        return None;
+    }
+    if let Err(error) = tune(stream) {
+        tracing::debug!(%address, %error, "a connection went before it was served");
+        return None;
+    }
+    Some(place)
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {

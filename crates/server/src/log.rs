@@ -15,6 +15,7 @@ use crate::deadline::Deadline;
 use crate::errors;
 use crate::fetch::Tail;
 use crate::front::Front;
+use crate::memory::CallMemory;
 use crate::positions;
 use crate::publish::{PublishAnswers, Publisher};
 
@@ -40,7 +41,12 @@ impl Log for LogService {
     ) -> Result<Response<v1::PublishResponse>, Status> {
         let deadline = Deadline::of(&request);
         let publisher = Publisher::new(&self.front, request.extensions().get::<Peer>(), deadline);
+        let memory = request.extensions().get::<Arc<CallMemory>>().cloned();
         let pending = publisher.begin(request.into_inner()).await?;
+        if let Some(memory) = memory {
+            // The acknowledgement needs no records.
+            memory.let_go();
+        }
         Ok(Response::new(pending.await?))
     }
 
@@ -53,7 +59,8 @@ impl Log for LogService {
         let publisher =
             Publisher::new(&self.front, request.extensions().get::<Peer>(), Deadline::of(&request));
         let method = Method::of(&request);
-        Ok(Response::new(Box::pin(PublishAnswers::new(publisher, method, request.into_inner()))))
+        let memory = request.extensions().get::<Arc<CallMemory>>().cloned();
+        Ok(Response::new(Box::pin(PublishAnswers::new(publisher, method, memory, request.into_inner()))))
     }
 
     type FetchStream = Answers<v1::FetchResponse>;

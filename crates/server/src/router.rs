@@ -87,7 +87,7 @@ impl Router {
         ConnectionService { router: self, peer }
     }
 
-    async fn answer(mut self, request: Request<Incoming>) -> Response<Answer> {
+    async fn answer(mut self, request: Request<Incoming>, peer: &Peer) -> Response<Answer> {
         let Some(service) = service_of(request.uri().path()) else {
             let response = match is_grpc(request.headers()) {
                 true => no_such_service(request.uri().path()),
@@ -109,9 +109,12 @@ impl Router {
                 return response.map(|body| Answer::plain(body).counting(call));
             }
         };
-        let mut request = request.map(|body| Received::new(body, method.clone()));
+        let memory = peer.memory.call();
+        let mut request = request.map(|body| Received::new(body, method.clone(), Arc::clone(&memory)));
+        request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(deadline);
         request.extensions_mut().insert(method);
+        request.extensions_mut().insert(Arc::clone(&memory));
         // A stream of publishes answers what it has taken before it ends; the others just end.
         let at_stop = if publishes { AtStop::GoOn } else { AtStop::End(self.front.stopping.clone()) };
         let answer = self.call(service, request);
@@ -123,6 +126,10 @@ impl Router {
             },
         };
         let Ok(response) = answered;
+        if !publishes {
+            // Whoever answers has read what it needs.
+            memory.let_go();
+        }
         let response = errors::clarify(response, self.front.limits.max_request_bytes);
         call.ended(response.headers());
         response.map(|body| Answer::new(body, at_stop, deadline).counting(call))
@@ -157,11 +164,10 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let open = self.peer.begin();
-        request.extensions_mut().insert(self.peer.clone());
-        let router = self.router.clone();
-        Box::pin(async move { Ok(router.answer(request).await.map(|answer| answer.holding(open))) })
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (router, peer) = (self.router.clone(), self.peer.clone());
+        let open = peer.begin();
+        Box::pin(async move { Ok(router.answer(request, &peer).await.map(|answer| answer.holding(open))) })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ottla_rpc::{status, v1};
@@ -12,6 +13,7 @@ use tonic::{Status, Streaming};
 
 use crate::calls::{Call, Method};
 use crate::errors::{self, Failure};
+use crate::memory::CallMemory;
 use crate::publish::{Pending, Publisher};
 
 /// Requests of one stream that may wait for their answers. Past either bound the broker reads no further, and HTTP/2 holds
@@ -25,6 +27,7 @@ pub(crate) struct PublishAnswers {
     publisher: Publisher,
     /// Each message counts as a request of its own.
     method: Method,
+    memory: Option<Arc<CallMemory>>,
     requests: Option<Streaming<v1::PublishStreamRequest>>,
     /// A request on its way into the log. What comes after it stays behind it, or records would change their order.
     starting: Option<Starting>,
@@ -59,12 +62,14 @@ impl PublishAnswers {
     pub(crate) fn new(
         publisher: Publisher,
         method: Method,
+        memory: Option<Arc<CallMemory>>,
         requests: Streaming<v1::PublishStreamRequest>,
     ) -> Self {
         let stopped = Box::pin(publisher.front.stopping.clone().cancelled_owned());
         Self {
             publisher,
             method,
+            memory,
             requests: Some(requests),
             starting: None,
             unanswered: VecDeque::new(),
@@ -84,7 +89,7 @@ impl PublishAnswers {
                     self.unanswered.push_back(Unanswered { id, bytes, _call: call, outcome });
                 }
             }
-            if self.unanswered.len() >= MAX_UNANSWERED || self.unanswered_bytes >= MAX_UNANSWERED_BYTES {
+            if self.is_full() {
                 return;
             }
             let Some(requests) = &mut self.requests else { return };
@@ -104,13 +109,23 @@ impl PublishAnswers {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.unanswered.len() >= MAX_UNANSWERED || self.unanswered_bytes >= MAX_UNANSWERED_BYTES
+    }
+
     fn start(&mut self, request: v1::PublishStreamRequest) {
         let v1::PublishStreamRequest { id, publish } = request;
         let publish = publish.unwrap_or_default();
         let bytes = prost::Message::encoded_len(&publish);
         self.unanswered_bytes += bytes;
         let publisher = self.publisher.clone();
-        let begun = Box::pin(async move { publisher.begin(publish).await });
+        let in_work = self.memory.as_ref().map(|memory| memory.next_message());
+        let begun = Box::pin(async move {
+            let begun = publisher.begin(publish).await;
+            // The acknowledgement needs no records.
+            drop(in_work);
+            begun
+        });
         self.starting = Some(Starting { id, bytes, call: self.method.begin(), begun });
     }
 
@@ -145,7 +160,12 @@ impl Stream for PublishAnswers {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.take(cx);
-        match this.answer(cx) {
+        let answer = this.answer(cx);
+        if let Some(memory) = &this.memory {
+            memory.hold_back(this.requests.is_some() && (this.starting.is_some() || this.is_full()));
+            memory.answer_is_unread(matches!(answer, Poll::Ready(Some(_))));
+        }
+        match answer {
             Poll::Ready(Some(answer)) => Poll::Ready(Some(Ok(answer))),
             Poll::Pending => Poll::Pending,
             // Nothing waits for an answer.

@@ -35,7 +35,7 @@ configs! {
     "queued.max.requests": Int = "500", AtLeast(1), High, ReadOnly, Accepted,
         "Requests that may wait for a thread in Kafka. Ottla bounds the requests of each connection instead.";
     "queued.max.request.bytes": Long = "-1", Any, Medium, ReadOnly, Honoured,
-        "Memory for the requests of all connections together, from their arrival to their answer; 0 and below is unlimited. Small requests do not count and never wait; when it is spent, connections stop reading, and a client that is slow to send what it has begun is closed.";
+        "Memory for the requests of all connections of all listeners together, from their arrival to their answer (over gRPC: until they are appended); 0 and below is unlimited. Small requests do not count and never wait; when it is spent, connections stop reading, and a client that is slow to send what it has begun is closed.";
     "request.timeout.ms": Int = "30000", Any, High, ReadOnly, Honoured,
         "How long a change of configs, and a request to another broker, may take before it is given up.";
     "socket.listen.backlog.size": Int = "50", AtLeast(1), Medium, ReadOnly, Honoured,
@@ -51,13 +51,13 @@ configs! {
     "socket.connection.setup.timeout.max.ms": Long = "30000", Any, Medium, ReadOnly, Accepted,
         "Bound of the growing time that connecting to another broker may take.";
     "max.connections": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Honoured,
-        "Connections this broker holds at most; those beyond wait until one closes.";
+        "Connections this broker holds at most, those of its HTTP port among them; those beyond wait until one closes.";
     "max.connections.per.ip": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Honoured,
-        "Connections from one address at most; those beyond are closed.";
+        "Connections from one address to all listeners at most; those beyond are closed.";
     "max.connections.per.ip.overrides": String = "", Any, Medium, ClusterWide, Honoured,
         "Addresses with a limit of their own: `host:count,host:count`.";
     "max.connection.creation.rate": Int = "2147483647", AtLeast(0), Medium, ClusterWide, Honoured,
-        "New connections accepted per second; those beyond wait.";
+        "New connections accepted per second by all listeners; those beyond wait.";
     "connections.max.idle.ms": Long = "600000", Any, Medium, ReadOnly, Honoured,
         "Connections without traffic are closed after this; never, if it is negative.";
     "connections.max.reauth.ms": Long = "0", Any, Medium, ReadOnly, Accepted,

@@ -56,7 +56,7 @@ struct Refused {
 
 /// A connection's right to be open; dropping it makes room for another.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     admission: Arc<Admission>,
     /// Counted under its address.
     address: Option<IpAddr>,
@@ -80,7 +80,7 @@ impl Admission {
     }
 
     /// Waits until there is room for one more, and until it is time for it.
-    pub(crate) async fn place(self: &Arc<Self>) -> Place {
+    pub async fn place(self: &Arc<Self>) -> Place {
         loop {
             let closed = self.closed.notified();
             if let Some(place) = self.try_place() {
@@ -117,7 +117,7 @@ impl Place {
     ///
     /// # Errors
     /// The address has as many as it may; the connection is to be closed. Comes with what to write to the log, if it is time.
-    pub(crate) fn claim(&mut self, address: IpAddr) -> Result<(), TooMany> {
+    pub fn claim(&mut self, address: IpAddr) -> Result<(), TooMany> {
         // A socket for both families names IPv4 clients in IPv6.
         let address = address.to_canonical();
         let limits = &self.admission.limits;
@@ -158,11 +158,11 @@ impl Drop for Place {
 
 /// An address has as many connections as it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany {
+pub struct TooMany {
     /// How many those are.
-    pub(crate) allowed: usize,
+    pub allowed: usize,
     /// Refusals the log has not told of, if it is time to do so.
-    pub(crate) to_tell: Option<u64>,
+    pub to_tell: Option<u64>,
 }
 
 impl Refused {

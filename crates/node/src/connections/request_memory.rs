@@ -12,7 +12,7 @@
 //! - who joined the line last goes first. Requests that end leave no line. Where they do not end, those who stand longest are
 //!   many that hold each other up, and who is in earnest would wait for all of them;
 //! - a client that is slow to send what it has begun, or to take its answers, is let be as long as there is memory. When there is
-//!   none, its connection is closed ([`crate::connection`] judges its pace); the time it stood in the line does not count.
+//!   none, its connection is closed (by its [`Pace`](super::Pace)); the time it stood in the line does not count.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 /// What one connection may hold without being counted.
-pub(crate) const SMALL: usize = 16 << 10;
+pub const SMALL: usize = 16 << 10;
 
 /// A bound on the bytes of requests in memory. Shared by the connections of all listeners.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ struct Line {
 
 /// One connection's part.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub struct Account {
     memory: Arc<RequestMemory>,
     charged: usize,
     ticket: Option<u64>,
@@ -105,12 +105,14 @@ impl RequestMemory {
 }
 
 impl Account {
-    pub(crate) fn new(memory: &Arc<RequestMemory>) -> Self {
+    /// A connection that holds nothing yet.
+    pub fn new(memory: &Arc<RequestMemory>) -> Self {
         Self { memory: Arc::clone(memory), charged: 0, ticket: None, beyond: Beyond::No }
     }
 
-    /// How many bytes a connection that holds so many may read now.
-    pub(crate) fn poll_read(&mut self, held: usize, cx: &mut Context<'_>) -> Poll<usize> {
+    /// How many bytes a connection that holds so many may read now. Ask only when there is something to read: who stands in the
+    /// line for nothing keeps others waiting.
+    pub fn poll_read(&mut self, held: usize, cx: &mut Context<'_>) -> Poll<usize> {
         let allowed = if !self.memory.is_spent() || self.beyond == Beyond::Reading {
             usize::MAX
         } else if held < SMALL {
@@ -154,14 +156,14 @@ impl Account {
     }
 
     /// Says that a request is whole and in work.
-    pub(crate) fn request_started(&mut self) {
+    pub fn request_started(&mut self) {
         if self.beyond == Beyond::Reading {
             self.beyond = Beyond::Read;
         }
     }
 
     /// Counts what the connection holds now; `in_work` of it are requests that are not answered.
-    pub(crate) fn settle(&mut self, held: usize, in_work: usize) {
+    pub fn settle(&mut self, held: usize, in_work: usize) {
         let owed = if held > SMALL { held } else { 0 };
         if owed > self.charged {
             self.memory.used.fetch_add(owed - self.charged, Ordering::SeqCst);
@@ -180,13 +182,23 @@ impl Account {
         }
     }
 
+    /// Whether anything of this connection's is counted.
+    pub fn is_charged(&self) -> bool {
+        self.charged > 0
+    }
+
+    /// Whether this connection may read beyond the bound now.
+    pub fn is_beyond(&self) -> bool {
+        self.beyond == Beyond::Reading
+    }
+
     /// Whether this connection holds memory that others may be waiting for.
-    pub(crate) fn is_in_the_way(&self) -> bool {
+    pub fn is_in_the_way(&self) -> bool {
         self.charged > 0 && self.memory.is_spent()
     }
 
     /// Whether it stands in the line itself.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.ticket.is_some()
     }
 }
