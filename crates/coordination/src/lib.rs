@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`metadata`] | the cluster image and the only commands that change it: brokers, topics, elections, configs |
 //! | [`config`] | the table of configs: names, types, defaults, ranges, and what they come to |
+//! | [`shard`] | the life of one partition of a coordinator: decide, append, apply, park, load again |
 //!
 //! ```
 //! use ottla_coordination::metadata::{Command, FormCluster, Image, Response};
@@ -18,3 +19,4 @@
 
 pub mod config;
 pub mod metadata;
+pub mod shard;
