@@ -117,6 +117,16 @@ impl Producer {
         liar.batch(ids, at, rng)
     }
 
+    /// This producer as it was one epoch ago: a client that does not know that it was replaced. `None` in the first epoch.
+    pub fn zombie(&self) -> Option<Self> {
+        let epoch = self.epoch.get().checked_sub(1).filter(|epoch| *epoch >= 0)?;
+        Some(Self {
+            transactional: self.transactional,
+            epoch: ProducerEpoch::new(epoch),
+            ..Self::new(self.id)
+        })
+    }
+
     /// The batch that begins with this record was answered, one way or another for good.
     pub fn settled(&mut self, first: RecordId, accepted: bool) {
         let Some(index) = self.unanswered.iter().position(|sent| sent.ids.first() == Some(&first)) else {

@@ -33,6 +33,8 @@ pub enum Invariant {
     NothingSkipped,
     /// T1, T2: who reads committed records sees all of them and no others.
     OnlyCommitted,
+    /// T5: after a newer epoch of a producer is acknowledged, nothing of an older one is written.
+    Fencing,
     /// T4: the last stable offset is that of the transactions, never goes back, and nobody reads past an end.
     LastStable,
     /// A look-up by time finds the first record at or after it.

@@ -14,6 +14,9 @@ impl RecordId {
     pub const fn marker(coordinator_epoch: i32) -> Self {
         Self(1 << 63 | coordinator_epoch.cast_unsigned() as u64)
     }
+
+    /// The identity of what a fenced producer sends: no log may ever have it.
+    pub const FENCED: Self = Self(1 << 62);
 }
 
 /// How long a promise holds.

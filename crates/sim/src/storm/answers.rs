@@ -4,7 +4,7 @@ use ottla_record::Offset;
 use ottla_replication::{Acks, ProduceError, Produced, View};
 use ottla_storage::AppendError;
 
-use super::broker::Waiting;
+use super::broker::{Defect, Waiting};
 use super::world::{Clients, Tally, Transaction};
 use crate::invariants::{Invariant, Violation, broken};
 use crate::oracle::Promise;
@@ -22,14 +22,22 @@ pub fn take(
 ) -> Result<(), Violation> {
     let Some(first) = waiting.ids.first().copied() else { return Ok(()) };
     match outcome {
-        _ if waiting.has_gap && outcome.is_err() => Ok(()),
-        Ok(_) if waiting.has_gap => {
+        _ if waiting.refused_for.is_some() && outcome.is_err() => Ok(()),
+        Ok(_) if waiting.refused_for == Some(Defect::Gap) => {
             Err(broken(Invariant::ProducerOrder, "a batch was taken, and the one before it is missing"))
+        }
+        Ok(_) if waiting.refused_for == Some(Defect::FencedEpoch) => {
+            Err(broken(Invariant::Fencing, "a batch was taken after one of a newer epoch of its producer"))
         }
         Ok(produced) => {
             tally.acknowledged += 1;
             check(&waiting, &produced, view, clients)?;
             let Some(client) = clients.writers.get_mut(waiting.writer) else { return Ok(()) };
+            if !waiting.is_marker
+                && client.producer.unanswered.iter().any(|sent| sent.ids.first() == Some(&first))
+            {
+                client.heard = Some((produced.base_offset, first));
+            }
             client.producer.settled(first, true);
             if !waiting.is_marker {
                 client.newest = client.newest.max(Some(produced.base_offset));

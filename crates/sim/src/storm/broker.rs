@@ -59,8 +59,17 @@ pub struct Waiting {
     pub acks: Acks,
     /// It ends a transaction.
     pub is_marker: bool,
-    /// It must be refused: there is a gap before it.
-    pub has_gap: bool,
+    /// It must not be taken, and why.
+    pub refused_for: Option<Defect>,
+}
+
+/// What is wrong with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// The one before it is missing.
+    Gap,
+    /// Its producer was replaced by one of a newer epoch, which the log has heard.
+    FencedEpoch,
 }
 
 /// Why a broker did not come up.

@@ -83,6 +83,8 @@ pub struct Run {
     /// Draws what happens. Faults and crashes have their own, so that a change to one keeps the others.
     rng: Rng,
     faults: Rng,
+    /// The same for clients that were replaced.
+    zombies: Rng,
     disk: SimDisk,
     world: World,
     /// Free space that is left to us, while others fill the disk.
@@ -98,7 +100,18 @@ impl Run {
         let world = World::new(&shape, &mut rng);
         let faults = rng.fork(1);
         let disk = SimDisk::new(Image::empty(), rng.next());
-        Self { shape, rng, faults, disk, world, capacity: None, short_reads: 0, trail: VecDeque::new() }
+        let zombies = Rng::new(mix(seed ^ 0x2042_b1e5));
+        Self {
+            shape,
+            rng,
+            faults,
+            zombies,
+            disk,
+            world,
+            capacity: None,
+            short_reads: 0,
+            trail: VecDeque::new(),
+        }
     }
 
     fn live(&mut self) -> Result<(), Violation> {
@@ -121,6 +134,9 @@ impl Run {
         }
         let number = self.rng.index(broker.hosts.len());
         self.act(number, &mut broker)?;
+        if self.zombies.chance(1, 8) && !self.disk.is_off() {
+            self.a_zombie_writes(number, &mut broker)?;
+        }
         if self.disk.is_off() || broker.failed && self.faults.chance(1, 12) {
             self.end(broker, faults::End::Crash)?;
             return self.start();

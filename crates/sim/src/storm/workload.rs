@@ -6,7 +6,7 @@ use ottla_record::{BatchBuilder, Codec, ControlType, EndTransactionMarker, Offse
 use ottla_replication::Acks;
 
 use super::Run;
-use super::broker::{Broker, Waiting};
+use super::broker::{Broker, Defect, Waiting};
 use super::shape;
 use super::world::Transaction;
 use crate::client::{SentBatch, validated_marker};
@@ -109,7 +109,27 @@ impl Run {
         }
         let ids = clients.oracle.draw(1);
         let sent = producer.batch_behind_a_gap(ids.clone(), self.world.wall, &mut self.rng)?;
-        let waiting = Waiting { writer, ids, acks: client.acks, is_marker: false, has_gap: true };
+        let waiting =
+            Waiting { writer, ids, acks: client.acks, is_marker: false, refused_for: Some(Defect::Gap) };
+        broker.produce(number, sent.validated(self.world.wall)?, waiting, &mut self.world)
+    }
+
+    /// T5. A client that was replaced, and does not know it, sends a batch of the epoch before. What it is comes from a
+    /// generator of its own, and nothing may come of it: so it changes nothing in a run.
+    pub(super) fn a_zombie_writes(&mut self, number: usize, broker: &mut Broker) -> Result<(), Violation> {
+        let Some((host, clients)) = broker.serving(number, &self.world) else { return Ok(()) };
+        let Some(client) = self.zombies.pick(&clients.writers) else { return Ok(()) };
+        let Some((offset, id)) = client.heard else { return Ok(()) };
+        let stands = offset >= host.view.log_start && clients.oracle.current().get(&offset) == Some(&id);
+        let writer = clients.writers.iter().position(|other| other.heard == client.heard);
+        let (Some(mut zombie), Some(writer), true) = (client.producer.zombie(), writer, stands) else {
+            return Ok(());
+        };
+        let ids = vec![RecordId::FENCED];
+        let sent = zombie.batch(ids.clone(), self.world.wall, &mut self.zombies)?;
+        let refused_for = Some(Defect::FencedEpoch);
+        let waiting = Waiting { writer, ids, acks: Acks::Leader, is_marker: false, refused_for };
+        self.world.tally.zombies += 1;
         broker.produce(number, sent.validated(self.world.wall)?, waiting, &mut self.world)
     }
 
@@ -147,7 +167,7 @@ impl Run {
         let batches = sent.validated(self.world.wall)?;
         let acks = self.world.partitions.get(number).and_then(|clients| clients.writers.get(writer));
         let acks = acks.map_or(Acks::All, |client| client.acks);
-        let waiting = Waiting { writer, ids: sent.ids.clone(), acks, is_marker: false, has_gap: false };
+        let waiting = Waiting { writer, ids: sent.ids.clone(), acks, is_marker: false, refused_for: None };
         broker.produce(number, batches, waiting, &mut self.world)
     }
 
@@ -181,7 +201,7 @@ impl Run {
         let bytes = builder.build().map_err(|error| broken(Invariant::NoPanic, error.to_string()))?;
         let batches = validated_marker(bytes, self.world.wall)?;
         let ids = vec![RecordId::marker(coordinator_epoch)];
-        let waiting = Waiting { writer, ids, acks: Acks::All, is_marker: true, has_gap: false };
+        let waiting = Waiting { writer, ids, acks: Acks::All, is_marker: true, refused_for: None };
         broker.produce(number, batches, waiting, &mut self.world)
     }
 

@@ -70,6 +70,8 @@ pub struct Client {
     pub transaction: Transaction,
     /// Where its newest acknowledged records stand.
     pub newest: Option<Offset>,
+    /// An acknowledged record of its present epoch, and where it stands: while it does, no older epoch may write.
+    pub heard: Option<(Offset, RecordId)>,
 }
 
 /// A transactional producer's transaction, as its coordinator knows it.
@@ -118,6 +120,8 @@ pub struct Tally {
     pub refused: u64,
     /// Markers written.
     pub markers: u64,
+    /// Batches of fenced producers, all refused.
+    pub zombies: u64,
     /// Simulated milliseconds.
     pub millis: u64,
 }
@@ -133,6 +137,7 @@ impl Tally {
         self.consumed += other.consumed;
         self.refused += other.refused;
         self.markers += other.markers;
+        self.zombies += other.zombies;
         self.millis += other.millis;
     }
 }
@@ -184,7 +189,7 @@ impl World {
 impl Client {
     /// A writer that has not written.
     pub const fn new(producer: Producer, acks: Acks) -> Self {
-        Self { producer, acks, transaction: Transaction::Idle, newest: None }
+        Self { producer, acks, transaction: Transaction::Idle, newest: None, heard: None }
     }
 }
 
@@ -210,6 +215,7 @@ impl Clients {
     pub fn bump(&mut self, writer: usize) {
         let Some(client) = self.writers.get_mut(writer) else { return };
         client.producer.bump();
+        client.heard = None;
         if matches!(client.transaction, Transaction::Open(_)) {
             self.decide(writer, false);
         }

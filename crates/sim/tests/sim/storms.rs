@@ -13,7 +13,7 @@ fn every_promise_holds_through_random_faults() {
     // A run that does nothing breaks nothing.
     assert!(tally.lives > 4 * SEEDS && tally.power_cuts > SEEDS, "{tally:?}");
     assert!(tally.acknowledged > 40 * SEEDS && tally.consumed > 40 * SEEDS, "{tally:?}");
-    assert!(tally.markers > SEEDS && tally.refused > 0, "{tally:?}");
+    assert!(tally.markers > SEEDS && tally.refused > 0 && tally.zombies > SEEDS / 2, "{tally:?}");
 }
 
 /// Seeds beyond those that have found something: damage below the log start that hid acknowledged records (389), an
