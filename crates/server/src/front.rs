@@ -9,6 +9,7 @@ use ottla_node::metrics::ListenerMetrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Calls;
+use crate::publish::Packers;
 
 /// Name of the listener in the configuration and in the metrics.
 const LISTENER: &str = "API";
@@ -23,6 +24,7 @@ pub struct Front {
     pub(crate) calls: Calls,
     pub(crate) connections: Arc<ListenerMetrics>,
     pub(crate) shared: Shared,
+    pub(crate) packers: Packers,
 }
 
 /// Bounds on what one client may hold of this process.
@@ -40,6 +42,6 @@ impl Front {
     /// A front door to `node`, within what all front doors share.
     pub fn new(node: Arc<Node>, limits: Limits, shared: Shared) -> Arc<Self> {
         let (calls, connections) = (Calls::new(node.metrics()), node.metrics().listener(LISTENER));
-        Arc::new(Self { node, limits, stopping: CancellationToken::new(), calls, connections, shared })
+        Arc::new(Self { node, limits, stopping: CancellationToken::new(), calls, connections, shared, packers: Packers::new() })
     }
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use it::broker::{Broker, Kind, Spec};
 use it::clients::{finish, grpc_python};
 use it::tools::{self, Tool};
+use ottla_rpc::v1;
+use ottla_rpc::v1::log_client::LogClient;
 
 /// The broker, unless the one under test has no gRPC or there is no client.
 fn broker(spec: Spec) -> Option<Broker> {
@@ -118,6 +120,71 @@ fn bad_input_gets_clear_errors_while_others_are_served() {
     let _ = first.read_to_string(&mut rest);
     assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 408"), "{rest}");
 }
+
+/// Some seconds' worth of gzip, given to a broker that has one thread for everything.
+#[test]
+fn a_large_publish_keeps_nobody_waiting_and_a_stream_stays_in_order() {
+    const RECORDS: usize = 40;
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka has no gRPC");
+    }
+    let broker = Spec::under_test().set("ottla.worker.threads", 1).start();
+    broker.connect().create_topic("t", 1, &[]).unwrap();
+    // Digits of a generator: gzip finds little in them, and looks for long.
+    let mut state = 7_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        b'0' + (state >> 33) as u8 % 10
+    };
+    let value: Vec<u8> = (0..400_000).map(|_| noise()).collect();
+    let record = |value: Vec<u8>| v1::Record { value: Some(value.into()), ..Default::default() };
+    let large = v1::PublishRequest {
+        topic: "t".into(),
+        records: vec![record(value); RECORDS],
+        compression: v1::Compression::Gzip as i32,
+        ..Default::default()
+    };
+    let small = v1::PublishRequest { records: vec![record(b"small".to_vec())], ..large.clone() };
+    let messages = [large, small].map(Some).into_iter().zip(1..);
+    let messages: Vec<_> = messages.map(|(publish, id)| v1::PublishStreamRequest { id, publish }).collect();
+
+    let (begin, address) = (Instant::now(), format!("http://{}", broker.api_address()));
+    let publishing = std::thread::spawn(move || {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let mut log = LogClient::connect(address).await.unwrap();
+            let mut answers = log.publish_stream(StreamOf(messages.into())).await.unwrap().into_inner();
+            let mut ranges = Vec::new();
+            while let Some(answer) = answers.message().await.unwrap() {
+                let Some(v1::publish_stream_response::Outcome::Published(published)) = answer.outcome else {
+                    panic!("{answer:?}");
+                };
+                let ends = published.ranges.iter().map(|range| (range.base_offset, range.last_offset));
+                ranges.push((answer.id, ends.collect::<Vec<_>>()));
+            }
+            (ranges, begin.elapsed())
+        })
+    });
+    let mut slowest = Duration::ZERO;
+    let mut asked = 0;
+    while !publishing.is_finished() {
+        let asking = Instant::now();
+        assert!(get(&broker, "/health/live").contains("alive"));
+        slowest = slowest.max(asking.elapsed());
+        asked += 1;
+    }
+    let (ranges, took) = publishing.join().unwrap();
+    eprintln!("packed in {took:?}; the slowest of {asked} others took {slowest:?}");
+    assert!(took > Duration::from_millis(500), "too little work to tell: {took:?}");
+    assert!(slowest < took / 4, "waited {slowest:?} of {took:?}");
+    assert!(asked > 10);
+    let [(1, large), (2, small)] = ranges.as_slice() else { panic!("{ranges:?}") };
+    let records = RECORDS as i64;
+    assert_eq!((large[0].0, large.last().unwrap().1), (0, records - 1));
+    assert_eq!(small, &[(records, records)]);
+}
+
+/// A stream of what is there already.
+struct StreamOf<T>(std::collections::VecDeque<T>);
 
 fn get(broker: &Broker, path: &str) -> String {
     exchange(broker, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))

@@ -1,5 +1,6 @@
 //! Publishing: records are packed into batches here, batches go through as they are.
 
+mod packers;
 mod packing;
 mod stream;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 use ottla_node::coordination::metadata::TopicName;
 use ottla_node::record::Timestamp;
 use ottla_node::{
-    Acks, ConnectionId, HostedTopic, ProduceItem, ProduceOptions, ProduceOutcome, Ticket, TopicKey,
+    Acks, ConnectionId, HostedTopic, Node, ProduceItem, ProduceOptions, ProduceOutcome, Ticket, TopicKey,
 };
 use ottla_rpc::{KafkaError, v1};
 
@@ -22,6 +23,7 @@ use crate::errors::{self, Failure};
 use crate::front::Front;
 use crate::publish::packing::{Packed, pack};
 
+pub(crate) use crate::publish::packers::Packers;
 pub(crate) use crate::publish::stream::PublishAnswers;
 
 /// How long an answer waits where the client does not say.
@@ -61,10 +63,6 @@ impl Publisher {
         };
         let timeout = timeout(request.timeout_ms)?;
         let topic = self.topic(&request.topic).await?;
-        let mut packed = pack(request, &topic, self.front.node.clock().now().wall).map_err(|failure| {
-            let partition = failure.detail.partition;
-            failure.about(&topic.name, partition)
-        })?;
         let options = ProduceOptions {
             acks,
             timeout: self.deadline.cap(timeout),
@@ -72,14 +70,12 @@ impl Publisher {
             alone: self.peer.as_ref().is_some_and(Peer::is_alone),
             zstd_allowed: true,
         };
-        let key = TopicKey::Id(topic.id);
-        let items = packed.iter_mut().map(|batch| ProduceItem {
-            topic: key,
-            partition: batch.partition,
-            records: std::mem::take(&mut batch.bytes),
-        });
-        let ticket = self.front.node.produce(options, items);
-        Ok(Pending { ticket, topic: Arc::clone(&topic.name), packed })
+        if packers::is_large(&request, &topic) {
+            let node = Arc::clone(&self.front.node);
+            self.front.packers.run(move || append(&node, &topic, options, request)).await?
+        } else {
+            append(&self.front.node, &topic, options, request)
+        }
     }
 
     /// The topic, created if it is missing and that is allowed.
@@ -98,6 +94,25 @@ impl Publisher {
         }
         hosted().map_err(|error| errors::lookup(error).about(name, None))
     }
+}
+
+fn append(
+    node: &Node,
+    topic: &HostedTopic,
+    options: ProduceOptions,
+    request: v1::PublishRequest,
+) -> Result<Pending, Failure> {
+    let mut packed = pack(request, topic, node.clock().now().wall).map_err(|failure| {
+        let partition = failure.detail.partition;
+        failure.about(&topic.name, partition)
+    })?;
+    let items = packed.iter_mut().map(|batch| ProduceItem {
+        topic: TopicKey::Id(topic.id),
+        partition: batch.partition,
+        records: std::mem::take(&mut batch.bytes),
+    });
+    let ticket = node.produce(options, items);
+    Ok(Pending { ticket, topic: Arc::clone(&topic.name), packed })
 }
 
 impl Future for Pending {

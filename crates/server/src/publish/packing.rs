@@ -160,7 +160,8 @@ fn close(partition: i32, builder: BatchBuilder, indexes: Vec<u32>) -> Result<Pac
     Ok(Packed { partition, bytes, records, indexes })
 }
 
-fn size_bound(record: &v1::Record) -> usize {
+/// What a record takes in a batch at most, before compression.
+pub(super) fn size_bound(record: &v1::Record) -> usize {
     let header = |header: &v1::Header| {
         HEADER_OVERHEAD + header.name.len() + header.value.as_ref().map_or(0, Bytes::len)
     };
