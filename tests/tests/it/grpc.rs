@@ -186,6 +186,71 @@ fn a_large_publish_keeps_nobody_waiting_and_a_stream_stays_in_order() {
 /// A stream of what is there already.
 struct StreamOf<T>(std::collections::VecDeque<T>);
 
+#[test]
+fn a_publish_that_is_written_in_part_says_which_part() {
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka has no gRPC");
+    }
+    let broker = Spec::under_test().start();
+    broker.connect().create_topic("t", 3, &[("max.message.bytes", "1000")]).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut log = LogClient::connect(format!("http://{}", broker.api_address())).await.unwrap();
+        // Murmur2 sends these keys to the partitions 0, 1, 0, 2 and 1 (or others; the answers say).
+        let record = |key: &str, size: usize| v1::Record {
+            key: Some(key.to_owned().into()),
+            value: Some(vec![b'v'; size].into()),
+            ..Default::default()
+        };
+        let records = vec![record("a", 10), record("b", 2_000), record("a", 20), record("c", 10), record("b", 10)];
+        let request = v1::PublishRequest { topic: "t".into(), records, ..Default::default() };
+        let status = log.publish(request.clone()).await.unwrap_err();
+        assert_eq!(format!("{:?}", status.code()), "Aborted", "{status:?}");
+        let detail = ottla_rpc::status::from_status(&status).unwrap();
+        assert_eq!((detail.kafka_error.as_str(), detail.retriable), ("MESSAGE_TOO_LARGE", false), "{detail:?}");
+        assert!(!detail.incomplete);
+        let failed: Vec<_> = detail
+            .failed
+            .iter()
+            .map(|failed| (failed.kafka_error.as_str(), failed.retriable, failed.record_indexes.clone()))
+            .collect();
+        assert_eq!(failed, [("MESSAGE_TOO_LARGE", false, vec![1])]);
+        let mut written: Vec<u32> = detail.written.iter().flat_map(|range| range.record_indexes.clone()).collect();
+        written.sort_unstable();
+        assert_eq!(written, [0, 2, 3, 4], "{detail:?}");
+        for range in &detail.written {
+            let records = range.last_offset - range.base_offset + 1;
+            assert_eq!(records, range.record_indexes.len() as i64);
+            let end = broker.connect().list_offset("t", range.partition, -1).unwrap();
+            assert!(end.1 > range.last_offset, "what is said to be written is there");
+        }
+
+        // Only what failed is sent again, made smaller.
+        let again = v1::PublishRequest { records: vec![record("b", 100)], ..request };
+        log.publish(again).await.unwrap();
+        let total: i64 = (0..3).map(|n| broker.connect().list_offset("t", n, -1).unwrap().1).sum();
+        assert_eq!(total, 5, "each record once");
+
+        // Whole batches are told by their number.
+        let good = it::batch::Batch::of_values(["v"]).bytes();
+        let mut bad = good.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        let request = v1::PublishRequest {
+            topic: "t".into(),
+            partition: Some(1),
+            batches: [good.clone(), bad, good].concat().into(),
+            ..Default::default()
+        };
+        let before = broker.connect().list_offset("t", 1, -1).unwrap().1;
+        let detail = ottla_rpc::status::from_status(&log.publish(request).await.unwrap_err()).unwrap();
+        let failed: Vec<_> =
+            detail.failed.iter().map(|failed| (failed.kafka_error.as_str(), failed.batch_index)).collect();
+        assert_eq!(failed, [("CORRUPT_MESSAGE", Some(1))]);
+        let written: Vec<_> = detail.written.iter().map(|range| range.base_offset).collect();
+        assert_eq!(written, [before, before + 1]);
+    });
+}
+
 fn get(broker: &Broker, path: &str) -> String {
     exchange(broker, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
 }

@@ -128,7 +128,7 @@ impl Pending {
     fn finish(&mut self, outcomes: Vec<Option<ProduceOutcome>>) -> Result<v1::PublishResponse, Failure> {
         let mut ranges = Vec::with_capacity(outcomes.len());
         let mut failures = Vec::new();
-        for (batch, outcome) in std::mem::take(&mut self.packed).into_iter().zip(outcomes) {
+        for (number, (batch, outcome)) in (0..).zip(std::mem::take(&mut self.packed).into_iter().zip(outcomes)) {
             match outcome {
                 Some(Ok(produced)) => ranges.push(v1::PublishedRange {
                     partition: batch.partition,
@@ -138,14 +138,20 @@ impl Pending {
                     log_start_offset: produced.log_start.get(),
                     record_indexes: batch.indexes,
                 }),
-                Some(Err(error)) => failures.push((batch, errors::produce(&error))),
-                None => failures.push((batch, errors::closed())),
+                Some(Err(error)) => failures.push((number, batch, errors::produce(&error))),
+                None => failures.push((number, batch, errors::closed())),
             }
         }
         let (written, failed) = (ranges.len(), failures.len());
-        let Some((batch, mut failure)) = failures.into_iter().next() else {
+        let is_one_of_many = written + failed > 1;
+        let each = failures.iter().filter(|_| is_one_of_many);
+        let each: Vec<_> = each.map(|(number, batch, failure)| failed_range(*number, batch, failure)).collect();
+        let Some((_, batch, mut failure)) = failures.into_iter().next() else {
             return Ok(v1::PublishResponse { ranges });
         };
+        failure.detail.failed = each;
+        failure.detail.retriable &= ranges.is_empty();
+        failure.detail.written = ranges;
         // The batch counts its own records; the client has numbered those of the request.
         for refused in &mut failure.detail.refused_records {
             let at = usize::try_from(refused.index).unwrap_or(usize::MAX);
@@ -153,7 +159,7 @@ impl Pending {
                 refused.index = i32::try_from(*index).unwrap_or(i32::MAX);
             }
         }
-        if written + failed > 1 {
+        if is_one_of_many {
             failure.message = format!(
                 "{} ({failed} of {} batches failed, the others are written)",
                 failure.message,
@@ -161,6 +167,21 @@ impl Pending {
             );
         }
         Err(failure.about(&self.topic, Some(batch.partition)))
+    }
+}
+
+/// What became of one batch among several.
+fn failed_range(number: u32, batch: &Packed, failure: &Failure) -> v1::FailedRange {
+    let v1::ErrorDetail { kafka_error, kafka_code, retriable, .. } = &*failure.detail;
+    v1::FailedRange {
+        partition: batch.partition,
+        kafka_error: kafka_error.clone(),
+        kafka_code: *kafka_code,
+        retriable: *retriable,
+        message: failure.message.clone(),
+        record_indexes: batch.indexes.clone(),
+        // A batch that was sent whole has no numbers of records.
+        batch_index: batch.indexes.is_empty().then_some(number),
     }
 }
 
