@@ -86,9 +86,9 @@ impl Departures {
         let Some(api) = apis.get(watch.api) else { return };
         let worked = watch.worked.unwrap_or(answered);
         let phases = Phases {
-            queue: watch.started - watch.received,
+            queue: Some(watch.started - watch.received),
             local: worked - watch.started,
-            remote: answered - worked,
+            remote: Some(answered - worked),
             send: now - answered,
         };
         api.answered(phases, bytes);

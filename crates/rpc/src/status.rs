@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn what_no_trailer_holds_is_cut_and_said_to_be() {
-        let written = |indexes| PublishedRange { record_indexes: (0..indexes).collect(), ..PublishedRange::default() };
+        let written =
+            |indexes| PublishedRange { record_indexes: (0..indexes).collect(), ..PublishedRange::default() };
         let failed = FailedRange { partition: 7, ..FailedRange::default() };
         let all = ErrorDetail {
             written: vec![written(10_000)],

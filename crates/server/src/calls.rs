@@ -1,7 +1,8 @@
 //! What is counted of each call: how often, how long, how many bytes, and which errors.
 //!
 //! A stream of publishes is as many requests as it has messages, each as long as its answer takes. Every other call is one
-//! request, from its head to the last byte of its answer: a Fetch that follows is as long as its reader stays.
+//! request, from its last byte to the last byte of its answer; where the answer is a stream, from its head, and as long as its
+//! reader stays.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,8 +14,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use ottla_node::metrics::{ApiMetrics, Metrics};
+use ottla_node::metrics::{ApiMetrics, Metrics, Phases};
 use ottla_rpc::{KafkaError, status, v1};
+use parking_lot::Mutex;
 use tonic::{Code, Status};
 
 use crate::memory::CallMemory;
@@ -49,6 +51,9 @@ const METHODS: [(&str, &str); 20] = [
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "ServerReflection"),
 ];
 
+/// Those of them that answer with a stream of their own length: no part of its time says anything.
+const STREAMS: [&str; 3] = ["Fetch", "HealthWatch", "ServerReflection"];
+
 /// The methods, with what is counted of each.
 #[derive(Debug)]
 pub(crate) struct Calls(HashMap<&'static str, Method>);
@@ -57,7 +62,7 @@ impl Calls {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let methods = METHODS.iter().map(|(path, name)| {
             let api = metrics.api("grpc", name, &(VERSION..=VERSION));
-            (*path, Method(Some(api)))
+            (*path, Method { api: Some(api), is_stream: STREAMS.contains(name) })
         });
         Self(methods.collect())
     }
@@ -70,7 +75,56 @@ impl Calls {
 
 /// What is counted of one method.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Method(Option<Arc<ApiMetrics>>);
+pub(crate) struct Method {
+    api: Option<Arc<ApiMetrics>>,
+    is_stream: bool,
+}
+
+/// Where a call's time goes: noted where it is known, counted when the call ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Timing(Arc<Mutex<Moments>>);
+
+#[derive(Debug, Default)]
+struct Moments {
+    /// The last byte of the request so far.
+    received: Option<Instant>,
+    /// Only others are waited for from here on.
+    put_off: Option<Instant>,
+    answered: Option<Instant>,
+}
+
+impl Timing {
+    /// The timing of a request; one that nobody counts if it came past the router, as in a test.
+    pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
+        request.extensions().get().cloned().unwrap_or_default()
+    }
+
+    fn received(&self) {
+        self.0.lock().received = Some(Instant::now());
+    }
+
+    /// What this broker can do at once has been done.
+    pub(crate) fn put_off(&self) {
+        self.0.lock().put_off = Some(Instant::now());
+    }
+
+    /// The answer is there, and waits to be taken.
+    pub(crate) fn answered(&self) {
+        self.0.lock().answered = Some(Instant::now());
+    }
+
+    /// The parts of a call that ends now; `None` if it has no answer.
+    fn phases(&self) -> Option<Phases> {
+        let Moments { received, put_off, answered } = *self.0.lock();
+        let (received, answered) = (received?, answered?);
+        Some(Phases {
+            queue: None,
+            local: put_off.unwrap_or(answered).saturating_duration_since(received),
+            remote: put_off.map(|put_off| answered.saturating_duration_since(put_off)),
+            send: answered.elapsed(),
+        })
+    }
+}
 
 impl Method {
     /// The method of a request; one that counts nothing if it came past the router, as in a test.
@@ -80,15 +134,18 @@ impl Method {
 
     /// Counts a request from now until what comes back is dropped.
     pub(crate) fn begin(&self) -> Call {
-        if let Some(api) = &self.0 {
+        if let Some(api) = &self.api {
             api.started(VERSION, 0);
         }
-        Call { method: self.clone(), begun: Some(Instant::now()) }
+        let timing = Timing::default();
+        // A request without a body has come with its head.
+        timing.received();
+        Call { method: self.clone(), begun: Some(Instant::now()), timing }
     }
 
     /// A stream whose messages are the requests: only its bytes and its own error count.
     pub(crate) fn begin_stream_of_requests(&self) -> Call {
-        Call { method: self.clone(), begun: None }
+        Call { method: self.clone(), begun: None, timing: Timing::default() }
     }
 
     /// Counts an error that stands in an answer beside others' results.
@@ -98,7 +155,7 @@ impl Method {
     }
 
     fn count(&self, error: &'static str) {
-        if let Some(api) = &self.0 {
+        if let Some(api) = &self.api {
             api.errors(error, 1);
         }
     }
@@ -109,12 +166,18 @@ impl Method {
 pub(crate) struct Call {
     method: Method,
     begun: Option<Instant>,
+    timing: Timing,
 }
 
 impl Call {
+    /// Where its time goes.
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
     /// Counts what goes to the client.
     pub(crate) fn sent(&self, frame: &Frame<Bytes>) {
-        if let (Some(api), Some(data)) = (&self.method.0, frame.data_ref()) {
+        if let (Some(api), Some(data)) = (&self.method.api, frame.data_ref()) {
             api.sent(data.len() as u64);
         }
         if let Some(trailers) = frame.trailers_ref() {
@@ -136,8 +199,10 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let (Some(api), Some(begun)) = (&self.method.0, self.begun) {
-            api.finished(begun.elapsed());
+        let (Some(api), Some(begun)) = (&self.method.api, self.begun) else { return };
+        match self.timing.phases().filter(|_| !self.method.is_stream) {
+            Some(phases) => api.answered(phases, 0),
+            None => api.finished(begun.elapsed()),
         }
     }
 }
@@ -146,12 +211,13 @@ impl Drop for Call {
 pub(crate) struct Received {
     body: Incoming,
     method: Method,
+    timing: Timing,
     memory: Arc<CallMemory>,
 }
 
 impl Received {
-    pub(crate) fn new(body: Incoming, method: Method, memory: Arc<CallMemory>) -> Self {
-        Self { body, method, memory }
+    pub(crate) fn new(body: Incoming, method: Method, timing: Timing, memory: Arc<CallMemory>) -> Self {
+        Self { body, method, timing, memory }
     }
 }
 
@@ -168,8 +234,9 @@ impl HttpBody for Received {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
+            this.timing.received();
             this.memory.take(data);
-            if let Some(api) = &this.method.0 {
+            if let Some(api) = &this.method.api {
                 api.received(data.len() as u64);
             }
         }

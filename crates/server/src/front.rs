@@ -42,6 +42,14 @@ impl Front {
     /// A front door to `node`, within what all front doors share.
     pub fn new(node: Arc<Node>, limits: Limits, shared: Shared) -> Arc<Self> {
         let (calls, connections) = (Calls::new(node.metrics()), node.metrics().listener(LISTENER));
-        Arc::new(Self { node, limits, stopping: CancellationToken::new(), calls, connections, shared, packers: Packers::new() })
+        Arc::new(Self {
+            node,
+            limits,
+            stopping: CancellationToken::new(),
+            calls,
+            connections,
+            shared,
+            packers: Packers::new(),
+        })
     }
 }

@@ -9,7 +9,7 @@ use ottla_rpc::v1::log_server::Log;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::calls::Method;
+use crate::calls::{Method, Timing};
 use crate::connection::Peer;
 use crate::deadline::Deadline;
 use crate::errors;
@@ -41,8 +41,9 @@ impl Log for LogService {
     ) -> Result<Response<v1::PublishResponse>, Status> {
         let deadline = Deadline::of(&request);
         let publisher = Publisher::new(&self.front, request.extensions().get::<Peer>(), deadline);
-        let memory = request.extensions().get::<Arc<CallMemory>>().cloned();
+        let (timing, memory) = (Timing::of(&request), request.extensions().get::<Arc<CallMemory>>().cloned());
         let pending = publisher.begin(request.into_inner()).await?;
+        timing.put_off();
         if let Some(memory) = memory {
             // The acknowledgement needs no records.
             memory.let_go();

@@ -110,10 +110,12 @@ impl Router {
             }
         };
         let memory = peer.memory.call();
-        let mut request = request.map(|body| Received::new(body, method.clone(), Arc::clone(&memory)));
+        let mut request = request
+            .map(|body| Received::new(body, method.clone(), call.timing().clone(), Arc::clone(&memory)));
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(deadline);
         request.extensions_mut().insert(method);
+        request.extensions_mut().insert(call.timing().clone());
         request.extensions_mut().insert(Arc::clone(&memory));
         // A stream of publishes answers what it has taken before it ends; the others just end.
         let at_stop = if publishes { AtStop::GoOn } else { AtStop::End(self.front.stopping.clone()) };
@@ -126,6 +128,7 @@ impl Router {
             },
         };
         let Ok(response) = answered;
+        call.timing().answered();
         if !publishes {
             // Whoever answers has read what it needs.
             memory.let_go();

@@ -152,7 +152,7 @@ fn a_large_publish_keeps_nobody_waiting_and_a_stream_stays_in_order() {
     let publishing = std::thread::spawn(move || {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let mut log = LogClient::connect(address).await.unwrap();
-            let mut answers = log.publish_stream(StreamOf(messages.into())).await.unwrap().into_inner();
+            let mut answers = log.publish_stream(tokio_stream::iter(messages)).await.unwrap().into_inner();
             let mut ranges = Vec::new();
             while let Some(answer) = answers.message().await.unwrap() {
                 let Some(v1::publish_stream_response::Outcome::Published(published)) = answer.outcome else {
@@ -183,9 +183,6 @@ fn a_large_publish_keeps_nobody_waiting_and_a_stream_stays_in_order() {
     assert_eq!(small, &[(records, records)]);
 }
 
-/// A stream of what is there already.
-struct StreamOf<T>(std::collections::VecDeque<T>);
-
 #[test]
 fn a_publish_that_is_written_in_part_says_which_part() {
     if Kind::under_test() == Kind::Kafka {
@@ -196,18 +193,22 @@ fn a_publish_that_is_written_in_part_says_which_part() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let mut log = LogClient::connect(format!("http://{}", broker.api_address())).await.unwrap();
-        // Murmur2 sends these keys to the partitions 0, 1, 0, 2 and 1 (or others; the answers say).
         let record = |key: &str, size: usize| v1::Record {
             key: Some(key.to_owned().into()),
             value: Some(vec![b'v'; size].into()),
             ..Default::default()
         };
-        let records = vec![record("a", 10), record("b", 2_000), record("a", 20), record("c", 10), record("b", 10)];
+        let records =
+            vec![record("a", 10), record("b", 2_000), record("a", 20), record("c", 10), record("b", 10)];
         let request = v1::PublishRequest { topic: "t".into(), records, ..Default::default() };
         let status = log.publish(request.clone()).await.unwrap_err();
         assert_eq!(format!("{:?}", status.code()), "Aborted", "{status:?}");
         let detail = ottla_rpc::status::from_status(&status).unwrap();
-        assert_eq!((detail.kafka_error.as_str(), detail.retriable), ("MESSAGE_TOO_LARGE", false), "{detail:?}");
+        assert_eq!(
+            (detail.kafka_error.as_str(), detail.retriable),
+            ("MESSAGE_TOO_LARGE", false),
+            "{detail:?}"
+        );
         assert!(!detail.incomplete);
         let failed: Vec<_> = detail
             .failed
@@ -215,7 +216,8 @@ fn a_publish_that_is_written_in_part_says_which_part() {
             .map(|failed| (failed.kafka_error.as_str(), failed.retriable, failed.record_indexes.clone()))
             .collect();
         assert_eq!(failed, [("MESSAGE_TOO_LARGE", false, vec![1])]);
-        let mut written: Vec<u32> = detail.written.iter().flat_map(|range| range.record_indexes.clone()).collect();
+        let mut written: Vec<u32> =
+            detail.written.iter().flat_map(|range| range.record_indexes.clone()).collect();
         written.sort_unstable();
         assert_eq!(written, [0, 2, 3, 4], "{detail:?}");
         for range in &detail.written {

@@ -38,7 +38,7 @@ static PHASE_DURATION: Family = Family {
     kind: Kind::Histogram,
     labels: &["protocol", "api", "phase"],
     help: "The parts of a request's time. queue: waiting behind its connection's earlier requests; local: being worked on; \
-           remote: waiting for a flush, for replicas, for records to come, or for its turn among the answers; send: until the socket took the answer. Not told for gRPC, whose answers share their connection.",
+           remote: waiting for a flush, for replicas, for records to come, or for its turn among the answers; send: until the socket took the answer. Over gRPC nothing queues where it could be seen, only Publish and PublishStream know a remote part (elsewhere it is in local), send ends when HTTP/2 takes the answer, and a method that answers with a stream has no parts.",
     kafka: Some(
         "kafka.network:type=RequestMetrics,name={RequestQueue,Local,Remote,ResponseQueue,ResponseSend}TimeMs,request=*",
     ),
@@ -81,12 +81,12 @@ pub struct ApiMetrics {
 /// Where a request's time went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
-    /// Behind its connection's earlier requests.
-    pub queue: Duration,
+    /// Behind its connection's earlier requests, where that can be seen.
+    pub queue: Option<Duration>,
     /// Being worked on.
     pub local: Duration,
-    /// Waiting for others.
-    pub remote: Duration,
+    /// Waiting for others, where that is told from work.
+    pub remote: Option<Duration>,
     /// Until the socket took the answer.
     pub send: Duration,
 }
@@ -129,7 +129,7 @@ impl ApiMetrics {
         self.answered_bytes.add(bytes);
     }
 
-    /// Counts a request whose answer has ended, where nobody can tell its phases apart.
+    /// Counts a request whose answer has ended, where there are no phases to tell apart.
     pub fn finished(&self, total: Duration) {
         self.total.observe(total);
     }
@@ -141,11 +141,15 @@ impl ApiMetrics {
 
     /// Counts a request whose answer of `bytes` has been sent.
     pub fn answered(&self, phases: Phases, bytes: u64) {
-        self.total.observe(phases.queue + phases.local + phases.remote + phases.send);
-        self.queue.observe(phases.queue);
-        self.local.observe(phases.local);
-        self.remote.observe(phases.remote);
-        self.send.observe(phases.send);
+        let Phases { queue, local, remote, send } = phases;
+        self.total.observe(queue.unwrap_or_default() + local + remote.unwrap_or_default() + send);
+        for (histogram, phase) in [(&self.queue, queue), (&self.remote, remote)] {
+            if let Some(phase) = phase {
+                histogram.observe(phase);
+            }
+        }
+        self.local.observe(local);
+        self.send.observe(send);
         self.answered_bytes.add(bytes);
     }
 
@@ -171,17 +175,12 @@ impl ApiMetrics {
             errors.add(&[protocol, api, &error], count);
         }
         page.family(&DURATION).histogram(&[protocol, api], &self.total);
-        // Those of gRPC nobody measures, and empty histograms would look as if everything took no time.
-        if self.queue.count() > 0 {
-            let mut phases = page.family(&PHASE_DURATION);
-            for (phase, histogram) in [
-                ("queue", &self.queue),
-                ("local", &self.local),
-                ("remote", &self.remote),
-                ("send", &self.send),
-            ] {
-                phases.histogram(&[protocol, api, &phase], histogram);
-            }
+        let phases =
+            [("queue", &self.queue), ("local", &self.local), ("remote", &self.remote), ("send", &self.send)];
+        let mut family = page.family(&PHASE_DURATION);
+        // What is not measured is left out: an empty histogram would look as if it took no time.
+        for (phase, histogram) in phases.into_iter().filter(|(_, histogram)| histogram.count() > 0) {
+            family.histogram(&[protocol, api, &phase], histogram);
         }
         page.family(&REQUEST_BYTES).counter(&[protocol, api], &self.received_bytes);
         page.family(&RESPONSE_BYTES).counter(&[protocol, api], &self.answered_bytes);

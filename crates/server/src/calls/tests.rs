@@ -55,5 +55,35 @@ fn an_end_counts_by_kafkas_name_or_by_grpcs_where_kafka_has_none() {
         ]
     );
     assert!(page.contains(&format!("{ended} 1")), "{page}");
-    assert!(!page.contains("ottla_request_phase_duration_seconds"), "nobody measured the phases: {page}");
+    assert!(!page.contains("ottla_request_phase_duration_seconds"), "it was never answered: {page}");
+}
+
+/// Methods and phases of a page, with how often each was counted.
+fn phases(metrics: &Metrics) -> Vec<String> {
+    let page = metrics.encode();
+    let counts =
+        page.lines().filter_map(|line| line.strip_prefix("ottla_request_phase_duration_seconds_count"));
+    counts.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_call_has_the_phases_that_are_known_of_it() {
+    let metrics = Metrics::default();
+    let calls = Calls::new(&metrics);
+    let publish = calls.method("/ottla.v1.Log/Publish").begin();
+    publish.timing().put_off();
+    publish.timing().answered();
+    calls.method("/ottla.v1.Topics/CreateTopic").begin().timing().answered();
+    calls.method("/ottla.v1.Log/Fetch").begin().timing().answered();
+    drop(publish);
+    assert_eq!(
+        phases(&metrics),
+        [
+            r#"{protocol="grpc",api="CreateTopic",phase="local"} 1"#,
+            r#"{protocol="grpc",api="CreateTopic",phase="send"} 1"#,
+            r#"{protocol="grpc",api="Publish",phase="local"} 1"#,
+            r#"{protocol="grpc",api="Publish",phase="remote"} 1"#,
+            r#"{protocol="grpc",api="Publish",phase="send"} 1"#,
+        ]
+    );
 }

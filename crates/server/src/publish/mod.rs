@@ -128,7 +128,9 @@ impl Pending {
     fn finish(&mut self, outcomes: Vec<Option<ProduceOutcome>>) -> Result<v1::PublishResponse, Failure> {
         let mut ranges = Vec::with_capacity(outcomes.len());
         let mut failures = Vec::new();
-        for (number, (batch, outcome)) in (0..).zip(std::mem::take(&mut self.packed).into_iter().zip(outcomes)) {
+        for (number, (batch, outcome)) in
+            (0..).zip(std::mem::take(&mut self.packed).into_iter().zip(outcomes))
+        {
             match outcome {
                 Some(Ok(produced)) => ranges.push(v1::PublishedRange {
                     partition: batch.partition,
@@ -145,7 +147,8 @@ impl Pending {
         let (written, failed) = (ranges.len(), failures.len());
         let is_one_of_many = written + failed > 1;
         let each = failures.iter().filter(|_| is_one_of_many);
-        let each: Vec<_> = each.map(|(number, batch, failure)| failed_range(*number, batch, failure)).collect();
+        let each: Vec<_> =
+            each.map(|(number, batch, failure)| failed_range(*number, batch, failure)).collect();
         let Some((_, batch, mut failure)) = failures.into_iter().next() else {
             return Ok(v1::PublishResponse { ranges });
         };

@@ -33,6 +33,8 @@ pub(crate) struct PublishAnswers {
     starting: Option<Starting>,
     unanswered: VecDeque<Unanswered>,
     unanswered_bytes: usize,
+    /// The message whose answer was given out and may not have left yet.
+    sending: Option<Call>,
     /// What the stream ends with once all is answered.
     end: Option<Status>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -48,8 +50,7 @@ struct Starting {
 struct Unanswered {
     id: u64,
     bytes: usize,
-    /// Counts its end when it is dropped.
-    _call: Call,
+    call: Call,
     outcome: Outcome,
 }
 
@@ -74,6 +75,7 @@ impl PublishAnswers {
             starting: None,
             unanswered: VecDeque::new(),
             unanswered_bytes: 0,
+            sending: None,
             end: None,
             stopped,
         }
@@ -86,7 +88,8 @@ impl PublishAnswers {
                 let Poll::Ready(begun) = starting.begun.as_mut().poll(cx) else { return };
                 let outcome = begun.map_or_else(Outcome::Refused, Outcome::Waiting);
                 if let Some(Starting { id, bytes, call, .. }) = self.starting.take() {
-                    self.unanswered.push_back(Unanswered { id, bytes, _call: call, outcome });
+                    call.timing().put_off();
+                    self.unanswered.push_back(Unanswered { id, bytes, call, outcome });
                 }
             }
             if self.is_full() {
@@ -142,7 +145,10 @@ impl PublishAnswers {
         };
         let id = first.id;
         self.unanswered_bytes -= first.bytes;
-        self.unanswered.pop_front();
+        self.sending = self.unanswered.pop_front().map(|answered| answered.call);
+        if let Some(call) = &self.sending {
+            call.timing().answered();
+        }
         let outcome = match outcome {
             Ok(published) => v1::publish_stream_response::Outcome::Published(published),
             Err(failure) => {
@@ -159,6 +165,8 @@ impl Stream for PublishAnswers {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        // The next answer is asked for when the last one has been taken.
+        this.sending = None;
         this.take(cx);
         let answer = this.answer(cx);
         if let Some(memory) = &this.memory {
