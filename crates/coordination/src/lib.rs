@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`metadata`] | the cluster image and the only commands that change it: brokers, topics, elections, configs |
+//! | [`group`] | consumer groups and the offsets they remember |
 //! | [`config`] | the table of configs: names, types, defaults, ranges, and what they come to |
 //! | [`shard`] | the life of one partition of a coordinator: decide, append, apply, park, load again |
 //!
@@ -18,5 +19,6 @@
 //! ```
 
 pub mod config;
+pub mod group;
 pub mod metadata;
 pub mod shard;

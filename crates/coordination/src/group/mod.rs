@@ -1,0 +1,26 @@
+//! Groups: members that share topics, and the offsets they remember.
+//!
+//! [`Groups`] is the coordinator of all groups of one partition of `__consumer_offsets`, a [`Machine`](crate::shard::Machine):
+//! it decides records and answers; what it knows for good is what those records say.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`ids`] | names and terms: [`GroupId`], [`MemberId`], [`Generation`], … |
+//! | [`request`], [`response`] | what can be asked, what is answered, every error |
+//! | [`record`] | what is written, in Kafka's schemas |
+//! | [`settings`] | what the configuration says |
+//! | [`groups`] | [`Groups`] |
+
+pub mod groups;
+pub mod ids;
+pub mod record;
+pub mod request;
+pub mod response;
+pub mod settings;
+
+pub use groups::Groups;
+pub use ids::{Generation, GroupEpoch, GroupId, InstanceId, MemberEpoch, MemberId};
+pub use record::Record;
+pub use request::Request;
+pub use response::{GroupError, Response};
+pub use settings::GroupSettings;
