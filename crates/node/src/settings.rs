@@ -7,7 +7,7 @@ use ottla_coordination::metadata::{Image, Topic};
 use ottla_record::BrokerId;
 use ottla_record::produce::{Origin, ProduceRules};
 use ottla_replication::{Durability, PartitionConfig};
-use ottla_storage::LogConfig;
+use ottla_storage::{CompactionConfig, DirtyRatio, LogConfig};
 
 use crate::topics::TopicSettings;
 
@@ -74,7 +74,11 @@ impl BrokerSettings {
     fn log_config(&self, config: &TopicConfig) -> LogConfig {
         LogConfig {
             segment_bytes: config.segment_bytes,
-            segment_ms: config.segment_ms,
+            // What is to be compacted in time must leave the active segment in time.
+            segment_ms: match config.compact {
+                true => config.segment_ms.min(config.max_compaction_lag_ms),
+                false => config.segment_ms,
+            },
             segment_jitter_ms: 0,
             segment_index_bytes: config.segment_index_bytes,
             index_interval_bytes: config.index_interval_bytes,
@@ -82,6 +86,12 @@ impl BrokerSettings {
             retention_ms: config.retention_ms,
             delete_expired: config.delete,
             compacted: config.compact,
+            compaction: config.compact.then(|| CompactionConfig {
+                delete_retention_ms: config.delete_retention_ms,
+                min_lag_ms: config.min_compaction_lag_ms,
+                max_lag_ms: config.max_compaction_lag_ms,
+                min_dirty_ratio: DirtyRatio::new(config.min_cleanable_dirty_ratio),
+            }),
             file_delete_delay_ms: config.file_delete_delay_ms,
             preallocate: config.preallocate,
             producer_id_expiration_ms: i64::try_from(self.config.producer_id_expiration.as_millis())

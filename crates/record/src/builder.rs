@@ -41,6 +41,8 @@ pub struct BatchBuilder {
     last_offset: Option<Offset>,
     base_timestamp: i64,
     max_timestamp: i64,
+    /// The largest timestamp of a batch that loses all its records stays what it was.
+    emptied_max_timestamp: i64,
     count: i32,
     next_offset: Offset,
     /// Something did not fit its 32-bit field; `build` reports it.
@@ -65,6 +67,7 @@ impl BatchBuilder {
             last_offset: None,
             base_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
+            emptied_max_timestamp: NO_TIMESTAMP,
             count: 0,
             next_offset: Offset::ZERO,
             overflow: false,
@@ -84,10 +87,7 @@ impl BatchBuilder {
             TimestampType::CreateTime => None,
             TimestampType::LogAppendTime => original.max_timestamp(),
         };
-        if original.record_count() == 0 {
-            // The largest timestamp of a batch that lost its records stays what it was.
-            builder.max_timestamp = original.max_timestamp;
-        }
+        builder.emptied_max_timestamp = original.max_timestamp;
         builder
     }
 
@@ -197,6 +197,7 @@ impl BatchBuilder {
             self.codec = Codec::None;
             self.delete_horizon = None;
             self.attributes = self.attributes.emptied();
+            self.max_timestamp = self.emptied_max_timestamp;
         }
         let mut out = Vec::with_capacity(self.size_bytes());
         out.resize(HEADER_LEN, 0);

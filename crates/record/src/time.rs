@@ -88,6 +88,12 @@ impl Timestamp {
         value.map_or(-1, |v| v.0)
     }
 
+    /// So many milliseconds later; saturates.
+    #[must_use]
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
     /// Milliseconds from `earlier` to `self`, negative if `earlier` is later; saturates.
     pub const fn millis_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)

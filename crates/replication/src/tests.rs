@@ -123,6 +123,7 @@ fn config(durability: Durability) -> PartitionConfig {
             retention_ms: None,
             delete_expired: true,
             compacted: false,
+            compaction: None,
             file_delete_delay_ms: 0,
             preallocate: false,
             producer_id_expiration_ms: 86_400_000,

@@ -332,6 +332,7 @@ impl Follower {
             retention_ms: None,
             delete_expired: true,
             compacted: false,
+            compaction: None,
             file_delete_delay_ms: 0,
             preallocate: false,
             producer_id_expiration_ms: i64::MAX,

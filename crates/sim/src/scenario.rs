@@ -213,6 +213,7 @@ impl Profile {
                 retention_ms: self.retention_ms,
                 delete_expired: true,
                 compacted: false,
+                compaction: None,
                 file_delete_delay_ms: 1_000,
                 preallocate: false,
                 producer_id_expiration_ms: i64::MAX,

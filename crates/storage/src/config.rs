@@ -23,12 +23,46 @@ pub struct LogConfig {
     pub delete_expired: bool,
     /// `cleanup.policy` contains `compact`, or did at any time: offsets may have gaps. Otherwise a gap is damage.
     pub compacted: bool,
+    /// How the log is compacted; `None` if `cleanup.policy` does not contain `compact`.
+    pub compaction: Option<CompactionConfig>,
     /// `file.delete.delay.ms`: how long a segment's files stay on disk under another name after it left the log.
     pub file_delete_delay_ms: u64,
     /// `preallocate`: reserve a whole segment when it is created.
     pub preallocate: bool,
     /// `producer.id.expiration.ms`: a producer that has been silent this long is forgotten.
     pub producer_id_expiration_ms: i64,
+}
+
+/// How a log is compacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionConfig {
+    /// `delete.retention.ms`: how long a tombstone stays after a pass has come by it.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: nothing younger is compacted; 0 for no such bound.
+    pub min_lag_ms: i64,
+    /// `max.compaction.lag.ms`: nothing older stays uncompacted; `i64::MAX` for no such bound.
+    pub max_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`: a pass waits until more than this share of the log is dirty.
+    pub min_dirty_ratio: DirtyRatio,
+}
+
+/// A share from 0 to 1, exact to a millionth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirtyRatio {
+    millionths: u32,
+}
+
+impl DirtyRatio {
+    /// The nearest share; what lies outside 0 to 1 counts as the nearer of the two.
+    pub fn new(ratio: f64) -> Self {
+        // A cast of a float saturates, and makes 0 of what is no number.
+        Self { millionths: (ratio.min(1.0) * 1e6).round() as u32 }
+    }
+
+    /// As a number from 0 to 1.
+    pub fn get(self) -> f64 {
+        f64::from(self.millionths) / 1e6
+    }
 }
 
 /// Where a log stands according to the checkpoint files of its directory.

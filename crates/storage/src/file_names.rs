@@ -1,6 +1,8 @@
 //! The names of a partition's files, as Kafka spells them: `<base offset, 20 digits>.<kind>`.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use ottla_record::Offset;
 
@@ -38,6 +40,9 @@ impl FileKind {
     /// Every kind.
     pub const ALL: [Self; 5] =
         [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TransactionIndex, Self::ProducerSnapshot];
+
+    /// Those that hold a segment: all but the snapshot, which lies at an offset and belongs to no segment.
+    pub const OF_SEGMENT: [Self; 4] = [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TransactionIndex];
 
     /// The part of the name after the dot.
     pub const fn extension(self) -> &'static str {
@@ -77,6 +82,13 @@ impl FileName {
         let kind = FileKind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
         Some(Self { base, kind })
     }
+}
+
+/// The path of a file with something behind its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

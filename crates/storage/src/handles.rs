@@ -13,7 +13,7 @@ use ottla_record::Offset;
 use parking_lot::Mutex;
 
 use crate::disk::{Disk, File, OpenMode};
-use crate::file_names::{FileKind, FileName};
+use crate::file_names::{CLEANED_SUFFIX, FileKind, FileName, with_suffix};
 
 /// Kinds of file a segment keeps open; a producer snapshot is read and written whole.
 const KEPT_KINDS: usize = 4;
@@ -80,21 +80,51 @@ pub(crate) struct SegmentFiles {
     base: Offset,
     open: Mutex<[Option<Arc<dyn File>>; KEPT_KINDS]>,
     used: AtomicBool,
+    /// Compaction writes the segment and it is not part of the log yet: its files have a suffix behind their names.
+    cleaned: AtomicBool,
     /// Set before the files are cut, renamed or removed: from then on a name may mean another file.
     retired: AtomicBool,
 }
 
 impl SegmentFiles {
     pub(crate) fn new(disk: Arc<dyn Disk>, handles: Arc<Handles>, dir: Arc<Path>, base: Offset) -> Self {
-        let (open, used, retired) = Default::default();
-        Self { disk, handles, dir, base, open, used, retired }
+        let (open, used, cleaned, retired) = Default::default();
+        Self { disk, handles, dir, base, open, used, cleaned, retired }
+    }
+
+    /// The files of the segment that compaction writes in place of `first` and those behind it.
+    pub(crate) fn cleaned(first: &Self) -> Self {
+        let (disk, handles) = (Arc::clone(&first.disk), Arc::clone(&first.handles));
+        let files = Self::new(disk, handles, Arc::clone(&first.dir), first.base);
+        files.cleaned.store(true, Ordering::SeqCst);
+        files
+    }
+
+    /// The files have the names of a segment from here on.
+    pub(crate) fn take_final_names(&self) {
+        self.cleaned.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(crate) fn base(&self) -> Offset {
         self.base
     }
 
+    /// Where a file is now.
     pub(crate) fn path(&self, kind: FileKind) -> PathBuf {
+        let path = self.final_path(kind);
+        if self.cleaned.load(Ordering::SeqCst) { with_suffix(&path, CLEANED_SUFFIX) } else { path }
+    }
+
+    /// Where a file is once it is part of the log.
+    pub(crate) fn final_path(&self, kind: FileKind) -> PathBuf {
         self.dir.join(FileName { base: self.base, kind }.to_string())
     }
 

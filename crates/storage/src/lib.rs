@@ -10,6 +10,7 @@
 //! | [`recovery`] | opening a log after whatever happened to it |
 //! | [`roll`] | sealing a segment and starting the next |
 //! | [`retention`], [`truncation`] | removing segments at the front, records at the end |
+//! | [`compaction`] | keeping only the last record of every key |
 //! | [`read`], [`timestamps`] | [`LogView`]: reading and looking up without a lock |
 //! | [`scan`], [`offline`] | walking the batches of a file; reading files where they lie, without a log |
 //! | [`producer_state`], [`producer_snapshot`] | idempotent producers and transactions |
@@ -35,7 +36,7 @@
 //!
 //! # let config = LogConfig { segment_bytes: 1 << 30, segment_ms: 604_800_000, segment_jitter_ms: 0,
 //! #     segment_index_bytes: 10 << 20, index_interval_bytes: 4096, retention_bytes: None, retention_ms: None,
-//! #     delete_expired: true, compacted: false, file_delete_delay_ms: 60_000, preallocate: false,
+//! #     delete_expired: true, compacted: false, compaction: None, file_delete_delay_ms: 60_000, preallocate: false,
 //! #     producer_id_expiration_ms: 86_400_000 };
 //! let name = TopicPartition { topic: "orders".to_owned(), partition: PartitionIndex::ZERO };
 //! let (mut log, _recovery) = Log::open(
@@ -75,6 +76,7 @@ extern crate self as ottla_storage;
 mod batches;
 
 pub mod checkpoint;
+pub mod compaction;
 pub mod config;
 pub mod disk;
 pub mod error;
@@ -109,7 +111,7 @@ pub mod truncation;
 mod whole_file;
 
 pub use checkpoint::TopicPartition;
-pub use config::{LogConfig, LogStart};
+pub use config::{CompactionConfig, DirtyRatio, LogConfig, LogStart};
 pub use disk::{Disk, Entry, EntryKind, File, OpenMode, Space};
 pub use error::{AppendError, OpenError, ReadError, StorageError};
 pub use flush::FlushJob;

@@ -167,8 +167,12 @@ impl Log {
             batch.verify_crc()?;
             let header = *batch.header();
             // Only a compacted log has gaps; none goes back.
-            if header.base_offset() < end || header.base_offset() > end && !self.config.compacted {
+            let gap = header.base_offset() > end;
+            if header.base_offset() < end || gap && !self.may_have_gaps() {
                 return Err(AppendError::NotDense { expected: end, got: header.base_offset() });
+            }
+            if gap {
+                self.root.note_gaps(&self.name, self.log_start);
             }
             let epoch = header.partition_leader_epoch();
             if let Some(current) = latest.filter(|latest| epoch.is_none_or(|epoch| epoch < *latest)) {
@@ -374,6 +378,11 @@ impl Log {
             log_start: self.log_start,
             log_end: self.log_end,
         }
+    }
+
+    /// Compaction leaves gaps, which stay when the topic is no longer compacted.
+    fn may_have_gaps(&self) -> bool {
+        self.config.compacted || self.root.cleaned_to(&self.name).is_some()
     }
 
     /// The only way to another row of segments: what is known of the row as a whole follows.

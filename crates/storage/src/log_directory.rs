@@ -6,6 +6,7 @@
 //! | `recovery-point-offset-checkpoint` | below this, a partition needs no scan at start |
 //! | `log-start-offset-checkpoint` | where records were deleted inside a segment |
 //! | `replication-offset-checkpoint` | high watermarks |
+//! | `cleaner-offset-checkpoint` | how far compaction has come; a log that is named there may have gaps |
 //! | `.kafka_cleanshutdown` | there only after a clean stop |
 
 use std::collections::BTreeMap;
@@ -49,14 +50,18 @@ enum Checkpoint {
     RecoveryPoints,
     LogStarts,
     HighWatermarks,
+    Cleaned,
 }
 
 impl Checkpoint {
+    const ALL: [Self; 4] = [Self::RecoveryPoints, Self::LogStarts, Self::HighWatermarks, Self::Cleaned];
+
     const fn file(self) -> &'static str {
         match self {
             Self::RecoveryPoints => "recovery-point-offset-checkpoint",
             Self::LogStarts => "log-start-offset-checkpoint",
             Self::HighWatermarks => "replication-offset-checkpoint",
+            Self::Cleaned => "cleaner-offset-checkpoint",
         }
     }
 }
@@ -89,6 +94,7 @@ pub struct LogDirectory {
     recovery_points: Mutex<Offsets>,
     log_starts: Mutex<Offsets>,
     high_watermarks: Mutex<Offsets>,
+    cleaned: Mutex<Offsets>,
 }
 
 impl LogDirectory {
@@ -116,9 +122,10 @@ impl LogDirectory {
         let offsets = |checkpoint: Checkpoint| -> Result<Mutex<Offsets>, OpenError> {
             let text = read(&*disk, checkpoint.file())?.unwrap_or_else(|| b"0\n0\n".to_vec());
             let offsets = read_offsets(&text).or_else(|error| match checkpoint {
-                // Without recovery points, everything is scanned; without high watermarks, they are learned anew.
-                Checkpoint::RecoveryPoints | Checkpoint::HighWatermarks => {
-                    tracing::warn!(file = checkpoint.file(), %error, "a damaged checkpoint file is not used: this start scans more of the logs, and writes it anew");
+                // Without recovery points, everything is scanned; without high watermarks, they are learned anew; without
+                // the cleaner's offsets, everything is dirty.
+                Checkpoint::RecoveryPoints | Checkpoint::HighWatermarks | Checkpoint::Cleaned => {
+                    tracing::warn!(file = checkpoint.file(), %error, "a damaged checkpoint file is not used: this start scans or compacts more of the logs, and writes it anew");
                     Ok(BTreeMap::new())
                 }
                 // Without log starts, deleted records would come back.
@@ -129,6 +136,7 @@ impl LogDirectory {
         let recovery_points = offsets(Checkpoint::RecoveryPoints)?;
         let log_starts = offsets(Checkpoint::LogStarts)?;
         let high_watermarks = offsets(Checkpoint::HighWatermarks)?;
+        let cleaned = offsets(Checkpoint::Cleaned)?;
         if clean.is_some() {
             whole_file::remove(&*disk, Path::new(CLEAN_SHUTDOWN)).at(CLEAN_SHUTDOWN)?;
         }
@@ -145,6 +153,7 @@ impl LogDirectory {
             recovery_points,
             log_starts,
             high_watermarks,
+            cleaned,
             disk,
         })
     }
@@ -239,6 +248,39 @@ impl LogDirectory {
         self.high_watermarks.lock().offsets.get(name).copied()
     }
 
+    /// How far compaction has come in a partition: where its dirty part begins. `None` for a log that was never compacted,
+    /// whose offsets have no gaps.
+    pub fn cleaned_to(&self, name: &TopicPartition) -> Option<Offset> {
+        self.cleaned.lock().offsets.get(name).copied()
+    }
+
+    /// Stores how far compaction has come, durably. Call it when everything that the pass has written is in the log.
+    pub fn store_cleaned_to(&self, name: &TopicPartition, to: Offset) -> Result<(), StorageError> {
+        self.store(Checkpoint::Cleaned, |state| {
+            let old = state.offsets.insert(name.clone(), to);
+            state.dirty |= old != Some(to);
+        })
+    }
+
+    /// A partition may have gaps from now on; [`store_checkpoints`](Self::store_checkpoints) makes that durable.
+    pub(crate) fn note_gaps(&self, name: &TopicPartition, log_start: Offset) {
+        let mut state = self.cleaned.lock();
+        if !state.offsets.contains_key(name) {
+            state.offsets.insert(name.clone(), log_start);
+            state.dirty = true;
+        }
+    }
+
+    /// Lowers how far compaction has come, durably: what is written above the cut is new.
+    pub(crate) fn lower_cleaned_to(&self, name: &TopicPartition, to: Offset) -> Result<(), StorageError> {
+        self.store(Checkpoint::Cleaned, |state| {
+            if let Some(offset) = state.offsets.get_mut(name).filter(|offset| **offset > to) {
+                *offset = to;
+                state.dirty = true;
+            }
+        })
+    }
+
     /// Notes how far a partition is flushed; [`store_checkpoints`](Self::store_checkpoints) makes it durable.
     pub fn note_recovery_point(&self, name: &TopicPartition, offset: Offset) {
         note(&self.recovery_points, name, offset);
@@ -261,7 +303,7 @@ impl LogDirectory {
 
     /// Writes the checkpoints that changed, durably: every second or so, and at the end.
     pub fn store_checkpoints(&self) -> Result<(), StorageError> {
-        for checkpoint in [Checkpoint::RecoveryPoints, Checkpoint::LogStarts, Checkpoint::HighWatermarks] {
+        for checkpoint in Checkpoint::ALL {
             self.store(checkpoint, |_| {})?;
         }
         Ok(())
@@ -294,6 +336,7 @@ impl LogDirectory {
             Checkpoint::RecoveryPoints => self.recovery_points.lock(),
             Checkpoint::LogStarts => self.log_starts.lock(),
             Checkpoint::HighWatermarks => self.high_watermarks.lock(),
+            Checkpoint::Cleaned => self.cleaned.lock(),
         };
         change(&mut state);
         if state.dirty {
@@ -308,7 +351,7 @@ impl LogDirectory {
     /// open files stay valid. Returns where its files are now, for [`remove_directory`](Self::remove_directory).
     pub fn delete_partition(&self, name: &TopicPartition, unique: Uuid) -> Result<PathBuf, StorageError> {
         // First its offsets: a partition created later under this name must not inherit them.
-        for checkpoint in [Checkpoint::RecoveryPoints, Checkpoint::LogStarts, Checkpoint::HighWatermarks] {
+        for checkpoint in Checkpoint::ALL {
             self.store(checkpoint, |state| state.dirty |= state.offsets.remove(name).is_some())?;
         }
         let unique: String = unique.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();

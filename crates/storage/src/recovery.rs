@@ -6,6 +6,7 @@
 //! counts as flushed: after a mere kill it is in the page cache only, and after a failed sync the page cache may call it
 //! clean, so that a sync alone would do nothing.
 
+mod interrupted_swap;
 mod segment_scan;
 
 use std::collections::BTreeSet;
@@ -91,7 +92,7 @@ impl Log {
             segments: Vec::new(),
             epochs: LeaderEpochs::default(),
             epochs_known: false,
-            compacted: config.compacted,
+            compacted: config.compacted || root.cleaned_to(&name).is_some(),
             transactions_from: None,
             changed: Vec::new(),
         };
@@ -273,19 +274,15 @@ impl Loader<'_> {
 
     /// Removes what crashes and deletions have left; returns the bases of the segments and the snapshots' offsets.
     fn tidy(&mut self) -> Result<(BTreeSet<Offset>, BTreeSet<Offset>), OpenError> {
+        // The segments that a compacted one replaces may be among those with the name of a deleted file: nothing may go
+        // before it is in its place.
+        self.finish_swaps()?;
         let mut kinds: Vec<FileName> = Vec::new();
-        let entries = self.disk().list(&self.dir).at(&*self.dir)?;
-        // The segments that it replaces may be among those with the name of a deleted file: nothing may go before it is done.
-        if let Some(swap) = entries.iter().find(|entry| entry.name.ends_with(SWAP_SUFFIX)) {
-            let reason = "Kafka was stopped while it swapped compacted segments; start and stop Kafka once on this \
-                          directory, which finishes that";
-            return Err(OpenError::Metadata { path: self.dir.join(&swap.name), reason: reason.to_owned() });
-        }
-        for entry in entries {
+        for entry in self.disk().list(&self.dir).at(&*self.dir)? {
             if entry.kind == EntryKind::Directory {
                 continue;
             }
-            let leftover = [DELETED_SUFFIX, CLEANED_SUFFIX, TEMPORARY_SUFFIX];
+            let leftover = [DELETED_SUFFIX, CLEANED_SUFFIX, SWAP_SUFFIX, TEMPORARY_SUFFIX];
             if leftover.iter().any(|suffix| entry.name.ends_with(suffix)) {
                 self.remove(&entry.name)?;
             } else if let Some(name) = FileName::parse(&entry.name) {

@@ -3,7 +3,6 @@
 //! The log start is made durable before the first name changes. So whatever combination of old names a crash brings
 //! back, everything below the log start is known to be gone.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use ottla_record::{Monotonic, Now, Offset, Timestamp};
 
 use crate::disk::Disk;
 use crate::error::{AtPath, StorageError};
-use crate::file_names::{DELETED_SUFFIX, FileKind, FileName};
+use crate::file_names::{DELETED_SUFFIX, FileKind, with_suffix};
 use crate::log::Log;
 use crate::segment::Segment;
 use crate::whole_file;
@@ -133,8 +132,16 @@ impl Log {
         self.unsynced_indexes.retain(|segment| !contains(&gone, segment));
         let due = now.monotonic + Duration::from_millis(self.config.file_delete_delay_ms);
         let mut deleted = Vec::with_capacity(gone.len());
-        for segment in gone {
-            deleted.push(DeletedSegment { files: self.rename_away(&segment)?, bytes: segment.size(), due });
+        for segment in &gone {
+            deleted.push(DeletedSegment {
+                files: self.rename_away(segment, &FileKind::ALL)?,
+                bytes: segment.size(),
+                due,
+            });
+        }
+        for segment in &gone {
+            self.snapshots.remove(&segment.base());
+            self.unsynced_snapshots.retain(|offset| *offset != segment.base());
         }
         // A snapshot below the log start is of no more use.
         self.remove_snapshots(|offset| offset < first_kept)?;
@@ -142,23 +149,22 @@ impl Log {
     }
 
     /// Renames a segment's files. Open files stay readable; nothing is opened under the old names any more.
-    fn rename_away(&mut self, segment: &Segment) -> Result<Vec<PathBuf>, StorageError> {
+    pub(crate) fn rename_away(
+        &self,
+        segment: &Segment,
+        kinds: &[FileKind],
+    ) -> Result<Vec<PathBuf>, StorageError> {
         segment.files.retire();
         let mut renamed = Vec::new();
-        for kind in FileKind::ALL {
-            let name = FileName { base: segment.base(), kind };
-            let path = self.path_of(name.to_string());
-            let mut deleted = OsString::from(&path);
-            deleted.push(DELETED_SUFFIX);
-            let deleted = PathBuf::from(deleted);
+        for kind in kinds {
+            let path = segment.files.final_path(*kind);
+            let deleted = with_suffix(&path, DELETED_SUFFIX);
             match self.root.disk().rename(&path, &deleted) {
                 Ok(()) => renamed.push(deleted),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error).at(path),
             }
         }
-        self.snapshots.remove(&segment.base());
-        self.unsynced_snapshots.retain(|offset| *offset != segment.base());
         Ok(renamed)
     }
 }

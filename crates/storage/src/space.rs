@@ -45,6 +45,14 @@ impl SpaceGuard {
         Ok(())
     }
 
+    /// True if `bytes` more than what is stored now leave the reserve alone; otherwise how much room there is.
+    pub(crate) fn room_for(&self, disk: &dyn Disk, bytes: u64) -> Result<(), u64> {
+        // If the file system does not say, the write itself will.
+        let Ok(space) = disk.space() else { return Ok(()) };
+        let room = space.free.saturating_sub(self.reserve);
+        if bytes <= room { Ok(()) } else { Err(room) }
+    }
+
     /// After the disk refused a write: look again before the next append.
     pub(crate) fn forget(&self) {
         self.look_again.store(0, Ordering::Relaxed);

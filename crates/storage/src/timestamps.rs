@@ -18,7 +18,7 @@ use crate::time_index::TimeEntry;
 use crate::transaction_index::AbortedTransaction;
 
 /// Where decompression of one batch stops. Larger than any batch that a broker takes with Kafka's defaults grows to.
-const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
+pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
 
 /// A record that was found by its timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,6 +89,11 @@ impl Log {
             // The batch that goes holds the log start: no record that could be read is left.
             return self.try_truncate_fully(self.log_start, wall);
         }
+        if position == 0 && number == 0 {
+            // What stood before the cut in the first segment has been compacted away: no record is left, and the offsets
+            // up to the cut are not used again.
+            return self.try_truncate_fully(log_end, wall);
+        }
         self.lower_marks(log_end)?;
         let gone: Vec<_> = self.segments.get(number + 1..).unwrap_or_default().to_vec();
         let mut segments: Vec<_> = self.segments.get(..number).unwrap_or_default().to_vec();
@@ -134,6 +139,7 @@ impl Log {
     fn lower_marks(&mut self, log_end: Offset) -> Result<(), StorageError> {
         self.recovery_point = self.recovery_point.min(log_end);
         self.root.lower_recovery_point(&self.name, self.recovery_point)?;
+        self.root.lower_cleaned_to(&self.name, log_end)?;
         self.epochs.truncate_from_end(log_end);
         self.store_epochs()
     }

@@ -1,12 +1,11 @@
 //! Small files that are replaced as a whole: written under another name, synced, renamed, and the name synced. After a
 //! crash there is the old content or the new, never a part.
 
-use std::ffi::OsString;
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::disk::{Disk, OpenMode};
-use crate::file_names::TEMPORARY_SUFFIX;
+use crate::file_names::{TEMPORARY_SUFFIX, with_suffix};
 
 /// Larger than any of these files gets; a damaged one must not take all the memory.
 const MAX_BYTES: u64 = 256 << 20;
@@ -33,7 +32,7 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> 
 
 /// Replaces a whole file, durably.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary(path);
+    let temporary = with_suffix(path, TEMPORARY_SUFFIX);
     let file = disk.open(&temporary, OpenMode::Truncate)?;
     file.write_at(&[IoSlice::new(bytes)], 0)?;
     file.sync()?;
@@ -48,10 +47,4 @@ pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(TEMPORARY_SUFFIX);
-    PathBuf::from(name)
 }

@@ -62,6 +62,13 @@ fn a_batch_that_compaction_emptied_keeps_its_place() {
     assert_eq!(header.len(), HEADER_LEN);
     assert_eq!(header.record_count(), 0);
     assert_eq!((header.base_offset(), header.last_offset()), (Offset::new(9), Offset::new(9)));
+    assert_eq!((header.max_timestamp(), header.crc()), (full.max_timestamp(), emptied_crc(&emptied)));
+    // Emptied once more, it is what it was.
+    assert_eq!(BatchBuilder::rewriting(&header, Codec::None).build().unwrap(), emptied);
+}
+
+fn emptied_crc(batch: &[u8]) -> u32 {
+    crc32c(&batch[CRC_FROM..])
 }
 
 #[test]

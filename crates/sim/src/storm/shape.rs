@@ -59,6 +59,7 @@ pub fn config(rng: &mut Rng) -> PartitionConfig {
             retention_ms: rng.chance(1, 3).then_some(60_000),
             delete_expired: true,
             compacted: false,
+            compaction: None,
             file_delete_delay_ms: rng.range(0, 2_000),
             preallocate: rng.chance(1, 8),
             producer_id_expiration_ms: PRODUCER_EXPIRATION_MS,

@@ -27,6 +27,7 @@ pub(crate) fn config() -> LogConfig {
         retention_ms: None,
         delete_expired: true,
         compacted: false,
+        compaction: None,
         file_delete_delay_ms: 60_000,
         preallocate: false,
         producer_id_expiration_ms: 86_400_000,

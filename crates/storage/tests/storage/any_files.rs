@@ -188,6 +188,7 @@ fn config(compacted: bool) -> LogConfig {
         retention_ms: None,
         delete_expired: true,
         compacted,
+        compaction: None,
         file_delete_delay_ms: 0,
         preallocate: false,
         producer_id_expiration_ms: i64::MAX,

@@ -4,6 +4,7 @@
 mod any_files;
 mod batches;
 mod checkpoint_due;
+mod compaction;
 mod formats;
 mod leftovers;
 mod memory_disk;

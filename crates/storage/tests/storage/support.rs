@@ -22,6 +22,7 @@ pub(crate) fn config() -> LogConfig {
         retention_ms: None,
         delete_expired: true,
         compacted: false,
+        compaction: None,
         file_delete_delay_ms: 0,
         preallocate: false,
         producer_id_expiration_ms: i64::MAX,

@@ -420,6 +420,7 @@ fn reading_config(compacted: bool) -> LogConfig {
         retention_ms: None,
         delete_expired: false,
         compacted,
+        compaction: None,
         file_delete_delay_ms: 0,
         preallocate: false,
         producer_id_expiration_ms: i64::MAX,
