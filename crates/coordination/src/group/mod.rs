@@ -9,10 +9,13 @@
 //! | [`request`], [`response`] | what can be asked, what is answered, every error |
 //! | [`record`] | what is written, in Kafka's schemas |
 //! | [`settings`] | what the configuration says |
+//! | [`assignor`], [`partitions`] | who shall own what in a consumer-protocol group |
 //! | [`groups`] | [`Groups`] |
 
+pub mod assignor;
 pub mod groups;
 pub mod ids;
+pub mod partitions;
 pub mod record;
 pub mod request;
 pub mod response;
