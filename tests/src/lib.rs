@@ -16,6 +16,7 @@
 //! | [`batch`] | hand-made record batches, right and wrong ones |
 //! | [`clients`] | kcat and the Python clients |
 //! | [`toolbox`] | Kafka's command-line tools, many in one JVM |
+//! | [`interop`] | consumer groups of foreign clients, the same story for each |
 //! | [`wait`] | waiting on a condition with a deadline |
 //! | [`document`] | a document's code blocks: what is run, and what it should print |
 //! | [`walkthrough`] | a document's blocks, run in order as a reader would paste them |
@@ -32,6 +33,7 @@ pub mod broker;
 pub mod clients;
 pub mod document;
 pub mod http2;
+pub mod interop;
 pub mod kafka;
 pub mod project;
 pub mod raw;

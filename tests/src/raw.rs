@@ -3,6 +3,7 @@
 //! Independent of the crate `wire` on purpose: a misunderstanding there must not be shared by its test. Only versions from
 //! before the compact encodings are spoken, so that the writer stays a screen long.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use anyhow::{Context, ensure};
 /// Every answer of a live broker comes well within this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
+/// A group's coordinator loads its partition, which is created by the first who asks, well within this.
+const COORDINATOR_WITHIN: Duration = Duration::from_secs(20);
+
 /// `api_key` values.
 pub mod api {
     #![allow(missing_docs, reason = "Kafka's own names")]
@@ -19,6 +23,7 @@ pub mod api {
     pub const FETCH: i16 = 1;
     pub const LIST_OFFSETS: i16 = 2;
     pub const METADATA: i16 = 3;
+    pub const OFFSET_FETCH: i16 = 9;
     pub const API_VERSIONS: i16 = 18;
     pub const CREATE_TOPICS: i16 = 19;
     pub const INIT_PRODUCER_ID: i16 = 22;
@@ -42,6 +47,8 @@ pub mod error {
     pub const KAFKA_STORAGE_ERROR: i16 = 56;
     pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
     pub const INVALID_RECORD: i16 = 87;
+    /// Coordinator load in progress, coordinator not available, not coordinator.
+    pub const COORDINATOR_NOT_READY: [i16; 3] = [14, 15, 16];
     /// Unknown topic, leader not available, not leader, offset not available: a client asks again.
     pub const RETRIABLE: [i16; 4] = [3, 5, 6, 78];
 }
@@ -342,6 +349,43 @@ impl Connection {
             })
         })?;
         topics.first().and_then(|partitions| partitions.first()).copied().context("one partition")
+    }
+
+    /// OffsetFetch 2: what a group has committed of a topic, as soon as its coordinator can say it. Nothing counts as 0.
+    pub fn committed(
+        &mut self,
+        group: &str,
+        topic: &str,
+        partitions: i32,
+    ) -> anyhow::Result<BTreeMap<i32, i64>> {
+        let wanted: Vec<i32> = (0..partitions).collect();
+        let body = Writer::default().string(group).i32(1).string(topic);
+        let body = body.array(&wanted, |writer, partition| writer.i32(*partition));
+        crate::wait::until("a coordinator", COORDINATOR_WITHIN, || {
+            let answer = self.call(api::OFFSET_FETCH, 2, &body.0)?;
+            let mut reader = Reader(&answer);
+            let topics = reader.array(|reader| {
+                reader.string()?;
+                reader.array(|reader| {
+                    let (partition, offset) = (reader.i32()?, reader.i64()?);
+                    reader.string()?;
+                    Ok((partition, offset, reader.i16()?))
+                })
+            })?;
+            let code = reader.i16()?;
+            if error::COORDINATOR_NOT_READY.contains(&code) {
+                return Ok(None);
+            }
+            ensure!(code == error::NONE, "OffsetFetch: error {code}");
+            let mut found = BTreeMap::new();
+            for (partition, offset, code) in topics.into_iter().flatten() {
+                ensure!(code == error::NONE, "OffsetFetch of partition {partition}: error {code}");
+                found.insert(partition, offset.max(0));
+            }
+            let asked: BTreeSet<i32> = wanted.iter().copied().collect();
+            ensure!(found.keys().copied().collect::<BTreeSet<_>>() == asked, "OffsetFetch: {found:?}");
+            Ok(Some(found))
+        })
     }
 }
 

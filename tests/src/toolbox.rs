@@ -131,6 +131,7 @@ fn compile() -> anyhow::Result<PathBuf> {
         ]
         .map(project::client),
     );
+    command.arg(project::root().join("tests/interop/java/Member.java"));
     let output = command.output()?;
     ensure!(output.status.success(), "javac: {}", String::from_utf8_lossy(&output.stderr));
     Ok(folder)

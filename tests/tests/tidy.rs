@@ -212,7 +212,9 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     for path in entries.map(|entry| entry.unwrap().path()) {
         let hidden =
             path.file_name().is_some_and(|name| name == "target" || name.to_string_lossy().starts_with('.'));
-        if path.is_dir() && !hidden {
+        // A package of its own below another one, such as a foreign client's program, is not a part of it.
+        let own = path.join("Cargo.toml").exists();
+        if path.is_dir() && !hidden && !own {
             found.extend(files(&path, extension));
         } else if path.extension().is_some_and(|found| found == extension) {
             found.push(path);

@@ -1,9 +1,23 @@
-//! `cargo xtask interop`: the tests with foreign clients alone, against Ottla or against Apache Kafka itself.
+//! `cargo xtask interop`: foreign clients against Ottla, or against Apache Kafka itself.
+//!
+//! First the suites of package `it` in which a foreign program is the client or the judge, then consumer groups: each cell of
+//! [`cells`] by itself, one after the other. A run of all of them against Ottla writes docs/compatibility.md; a cell that
+//! could not run has failed.
+
+mod cells;
+mod install;
+mod report;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use clap::Args;
-use it::project::cargo;
+use it::broker::{Broker, Kind, Spec};
+use it::interop;
+use it::project::{self, cargo};
 
 use crate::{process, tools};
+use cells::{CELLS, Cell, Story};
 
 /// The modules of `tests/tests/it` in which a foreign program is the client or the judge.
 const SUITES: [&str; 5] =
@@ -15,12 +29,108 @@ pub(crate) struct Options {
     /// `kafka` shows that the tests ask for Kafka's behaviour.
     #[arg(long, default_value = "ottla", value_parser = ["ottla", "kafka"])]
     broker: String,
+    /// Runs only the cells of consumer groups whose name contains this; neither suites nor a document.
+    #[arg(long)]
+    only: Option<String>,
 }
 
-/// Installs the clients and runs their suites; a client that could not be installed fails its suite.
+/// How a cell went: the version of what ran, and why it failed.
+pub(crate) struct Outcome {
+    pub(crate) cell: &'static Cell,
+    pub(crate) version: String,
+    pub(crate) failure: Option<String>,
+}
+
+/// Installs the clients and runs their suites and cells; a client that could not be installed fails its own.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     tools::install()?;
-    let mut command = cargo();
-    command.env("OTTLA_IT_BROKER", &options.broker).env("CI", "1");
-    process::run(command.args(["test", "--package", "it", "--test", "it", "--"]).args(SUITES))
+    if options.only.is_none() {
+        let mut command = cargo();
+        command.env("OTTLA_IT_BROKER", &options.broker).env("CI", "1");
+        process::run(command.args(["test", "--package", "it", "--test", "it", "--"]).args(SUITES))?;
+    }
+    let wanted: Vec<&'static Cell> = CELLS.iter().filter(|cell| is_wanted(cell, options)).collect();
+    anyhow::ensure!(!wanted.is_empty(), "no cell has this in its name");
+    let kind = if options.broker == "kafka" { Kind::Kafka } else { Kind::Ottla };
+    let outcomes = Matrix { kind, broker: None }.run(&wanted);
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    if kind == Kind::Ottla && options.only.is_none() {
+        let path = project::root().join("docs/compatibility.md");
+        std::fs::write(&path, report::document(&outcomes))?;
+        eprintln!("wrote {}", path.display());
+    }
+    anyhow::ensure!(failed == 0, "{failed} of {} cells failed", outcomes.len());
+    Ok(())
 }
+
+fn is_wanted(cell: &Cell, options: &Options) -> bool {
+    options.only.as_ref().is_none_or(|part| cell.name().contains(part))
+}
+
+/// A run: one broker for all cells, another one after a cell that failed.
+struct Matrix {
+    kind: Kind,
+    broker: Option<Broker>,
+}
+
+impl Matrix {
+    fn run(mut self, cells: &[&'static Cell]) -> Vec<Outcome> {
+        let outcomes = cells.iter().map(|cell| self.run_cell(cell)).collect();
+        self.stop_broker();
+        outcomes
+    }
+
+    fn run_cell(&mut self, cell: &'static Cell) -> Outcome {
+        let begin = Instant::now();
+        let version = install::install(cell.story).and_then(|()| cell.version());
+        let failure = match &version {
+            Ok(_) => self.tell(cell).err(),
+            Err(error) => Some(format!("could not be installed: {error:#}")),
+        };
+        let verdict = failure.as_deref().map_or("ok".to_owned(), |failure| format!("FAILED\n{failure}"));
+        eprintln!("{:<56} {:>5.1} s  {verdict}", cell.name(), begin.elapsed().as_secs_f64());
+        Outcome { cell, version: version.unwrap_or_default(), failure }
+    }
+
+    fn tell(&mut self, cell: &Cell) -> Result<(), String> {
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            let kind = self.kind;
+            let broker = self.broker.get_or_insert_with(|| Spec { kind, ..interop::spec() }.start());
+            match cell.story {
+                Story::Share(client, protocol) => {
+                    interop::scenario::share(broker, client, protocol).map(drop)
+                }
+                Story::Tool(story) => {
+                    story(broker);
+                    Ok(())
+                }
+            }?;
+            let surprising = broker.surprising_lines();
+            anyhow::ensure!(surprising.is_empty(), "the broker's log:\n{}", surprising.join("\n"));
+            anyhow::Ok(())
+        }));
+        let told = match told {
+            Ok(told) => told.map_err(|error| format!("{error:#}")),
+            Err(panic) => Err(said_by(&*panic)),
+        };
+        if told.is_err() {
+            self.stop_broker();
+        }
+        told
+    }
+
+    /// Its log was judged after each cell: what it says while it goes is not held against the next one.
+    fn stop_broker(&mut self) {
+        if let Some(mut broker) = self.broker.take() {
+            broker.expect_log("");
+        }
+    }
+}
+
+fn said_by(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::{kafka_jars, process};
 
 /// The Python clients, one line a package as pip reads it.
 const PYTHON_CLIENTS: &str = "\
+aiokafka==0.14.0
 confluent-kafka==2.16.1
 kafka-python==3.0.12
 googleapis-common-protos==1.76.0
