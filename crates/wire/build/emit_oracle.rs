@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use crate::schema::{Field, Message, Struct, Type};
-use crate::shape::{default_value, differs_from_default, field_name, snake_case};
+use crate::schema::{Message, Struct, Type};
+use crate::shape::{default_value, differs_from_default, field_name, json_name, snake_case};
 
 pub fn all(messages: &[Message]) -> String {
     let mut out =
@@ -43,12 +43,6 @@ fn json(part: &Struct, out: &mut String) {
         writeln!(out, "            if {test} {{ {insert} }}").unwrap();
     }
     out.push_str("            Value::Object(object)\n        }\n    }\n\n");
-}
-
-/// The first letter small, nothing else changed.
-fn json_name(field: &Field) -> String {
-    let (first, rest) = field.name.split_at(1);
-    format!("{}{rest}", first.to_lowercase())
 }
 
 /// Only fields of the version get a value, since the others cannot be written.

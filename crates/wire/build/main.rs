@@ -8,6 +8,7 @@
 //! | `emit_struct.rs` | structs, their documentation and defaults |
 //! | `emit_decode.rs`, `emit_encode.rs` | their readers and writers |
 //! | `emit_tables.rs` | API keys and error codes |
+//! | `emit_tree.rs` | what lies in files, as trees of named fields |
 //! | `emit_oracle.rs` | JSON and random values of each message, for this crate's tests only |
 //!
 //! A file is written only if it changed and the script runs only when `schema/` or itself did, so an edit elsewhere
@@ -27,6 +28,7 @@ mod emit_encode;
 mod emit_oracle;
 mod emit_struct;
 mod emit_tables;
+mod emit_tree;
 mod schema;
 mod shape;
 mod versions;
@@ -81,12 +83,18 @@ fn emit_message(message: &Message) -> String {
         "#[allow(unused_imports, reason = \"one list for all generated modules\")]\n\
          use crate::codec::{Bytes, Error, ErrorCode, Message, Reader, Records, Request, Uuid, Writer};\n\n",
     );
+    if emit_tree::is_shown(message) {
+        out.push_str("use crate::tree::{ToTree, Tree};\n\n");
+    }
     for part in &message.structs {
         emit_struct::definition(message, part, &mut out);
         writeln!(out, "impl {} {{", part.name).unwrap();
         emit_decode::function(message, part, &mut out);
         emit_encode::function(message, part, &mut out);
         out.push_str("}\n\n");
+        if emit_tree::is_shown(message) {
+            emit_tree::function(part, &mut out);
+        }
     }
     emit_struct::message_impl(message, &mut out);
     out

@@ -164,6 +164,12 @@ pub fn field_name(field: &Field) -> String {
     if matches!(name.as_str(), "type" | "match") { format!("r#{name}") } else { name }
 }
 
+/// A field's name in Kafka's JSON: the first letter small, nothing else changed.
+pub fn json_name(field: &Field) -> String {
+    let (first, rest) = field.name.split_at(1);
+    format!("{}{rest}", first.to_lowercase())
+}
+
 /// `ISRNodes` and `IsrNodes` are `isr_nodes`; `V3AndBelowTopics` is `v3_and_below_topics`.
 pub fn snake_case(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();

@@ -9,6 +9,7 @@
 //! | [`frame`] | whole requests and responses: header, body, length |
 //! | [`cluster_metadata`] | the records of Kafka's cluster metadata that an import reads |
 //! | [`records`] | the records of the coordinators' topics: which type, which version, key and value |
+//! | [`tree`] | what lies in files as trees of named fields, to be shown |
 //!
 //! ```
 //! use bytes::Bytes;
@@ -41,7 +42,9 @@ pub mod error_code;
 pub mod frame;
 pub mod messages;
 pub mod records;
+pub mod tree;
 
 pub use api_key::ApiKey;
 pub use codec::{Error, Hole, Message, Reader, Records, Request, Writer};
 pub use error_code::ErrorCode;
+pub use tree::{ToTree, Tree};

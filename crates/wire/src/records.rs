@@ -22,7 +22,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::messages::*;
-use crate::{Error, Message, Reader, Writer};
+use crate::{Error, Message, Reader, ToTree, Tree, Writer};
 
 /// Why a record cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +39,19 @@ pub enum RecordError {
         /// What is wrong.
         source: Error,
     },
+}
+
+/// A record, to be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// The number its key begins with.
+    pub record_type: i16,
+    /// Its name.
+    pub name: &'static str,
+    /// What it is about.
+    pub key: Tree,
+    /// What it says of that, with the version it is written in; `None` if it deletes.
+    pub value: Option<(i16, Tree)>,
 }
 
 macro_rules! record_types {
@@ -97,6 +110,25 @@ macro_rules! record_types {
                         value.as_ref().map(|value| encode_versioned(value, version)).transpose()
                     })*
                 }
+            }
+
+            /// A record as it can be shown to people.
+            ///
+            /// # Errors
+            /// An unknown type, or bytes that are not what their type says.
+            pub fn describe(key: Bytes, value: Option<Bytes>) -> Result<Described, RecordError> {
+                let record = Self::decode(key.clone(), value.clone())?;
+                let number = |bytes: Option<&Bytes>| bytes.and_then(|bytes| Reader::new(bytes.clone()).i16().ok());
+                let record_type = number(Some(&key)).unwrap_or_default();
+                let version = number(value.as_ref()).unwrap_or_default();
+                Ok(match record {
+                    $(Self::$variant(key, value) => Described {
+                        record_type,
+                        name: stringify!($variant),
+                        key: key.tree(0),
+                        value: value.map(|value| (version, value.tree(version))),
+                    },)*
+                })
             }
 
             /// The versions there are of the value.

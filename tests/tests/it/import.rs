@@ -18,6 +18,7 @@ use ottla_rpc::v1::log_client::LogClient;
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
+const DUMP: &str = "org.apache.kafka.tools.DumpLogSegments";
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 const CLEANED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -63,6 +64,7 @@ fn what_kafka_wrote_is_taken_over() {
     assert!(again.contains("topic plain exists already"), "{again}");
     assert_eq!(self::hashes(&source), hashes, "the source was written to");
     dumps_whole(&source, &target);
+    decodes_as_kafka_does(&mut tools, &source);
 
     let ottla = Spec::under_test().data_dir(&target).start();
     assert_eq!(contents(&ottla.address()), before);
@@ -73,7 +75,7 @@ fn what_kafka_wrote_is_taken_over() {
 }
 
 /// A Kafka whose cleaner and whose internal topics are in a hurry.
-fn kafka(data_dir: &Path) -> Broker {
+pub(crate) fn kafka(data_dir: &Path) -> Broker {
     let spec = Spec { kind: Kind::Kafka, ..Spec::under_test() };
     spec.set("log.cleaner.backoff.ms", 200)
         .set("log.initial.task.delay.ms", 100)
@@ -353,24 +355,63 @@ fn dumps_whole(source: &Path, target: &Path) {
     }
 }
 
-struct Run {
-    status: Option<i32>,
-    text: String,
+/// Every record of the internal topics, as `DumpLogSegments` prints it.
+fn decodes_as_kafka_does(tools: &mut Toolbox, dir: &Path) {
+    for (decode, decoder, topic) in [
+        ("offsets", "--offsets-decoder", "__consumer_offsets"),
+        ("transactions", "--transaction-log-decoder", "__transaction_state"),
+    ] {
+        let mut compared = 0;
+        for partition in 0..2 {
+            let file =
+                dir.join(format!("{topic}-{partition}/00000000000000000000.log")).display().to_string();
+            let by_kafka = tools.run(DUMP, &[decoder, "--files", &file]).success();
+            let by_kafka: BTreeMap<i64, (String, String)> =
+                by_kafka.lines().filter_map(kafka_record).collect();
+            let ours = ottla(&["log", "dump", "--json", "--decode", decode, &file]).success();
+            let ours: Vec<serde_json::Value> =
+                ours.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            for record in ours.iter().filter(|line| line["kind"] == "record") {
+                let (key, payload) = &by_kafka[&record["offset"].as_i64().unwrap()];
+                let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+                assert_eq!(record["decoded"]["key"], parsed(key));
+                match payload.as_str() {
+                    "<DELETE>" => assert!(record["decoded"]["value"].is_null(), "{record}"),
+                    payload => assert_eq!(record["decoded"]["value"], parsed(payload)),
+                }
+                compared += 1;
+            }
+        }
+        assert!(compared > 3, "{compared} records of {topic}");
+    }
+}
+
+/// Offset, key and payload of a line `| offset: 0 … key: {…} payload: {…}`.
+fn kafka_record(line: &str) -> Option<(i64, (String, String))> {
+    let (head, record) = line.strip_prefix("| offset: ")?.split_once(" key: ")?;
+    let (key, payload) = record.split_once(" payload: ")?;
+    let offset = head.split_whitespace().next()?.parse().ok()?;
+    Some((offset, (key.to_owned(), payload.to_owned())))
+}
+
+pub(crate) struct Run {
+    pub(crate) status: Option<i32>,
+    pub(crate) text: String,
 }
 
 impl Run {
-    fn success(self) -> String {
+    pub(crate) fn success(self) -> String {
         assert_eq!(self.status, Some(0), "{}", self.text);
         self.text
     }
 
-    fn failure(self) -> String {
+    pub(crate) fn failure(self) -> String {
         assert_eq!(self.status, Some(1), "{}", self.text);
         self.text
     }
 }
 
-fn import(source: &Path, target: &Path, rest: &[&str]) -> Run {
+pub(crate) fn import(source: &Path, target: &Path, rest: &[&str]) -> Run {
     let words = ["log", "import", source.to_str().unwrap(), "--data-dir", target.to_str().unwrap()];
     ottla(&[&words[..], rest].concat())
 }
@@ -383,7 +424,7 @@ fn ottla(words: &[&str]) -> Run {
 }
 
 /// A line of the summary: the topic and its number of offsets.
-fn imported(line: &str) -> (String, i64) {
+pub(crate) fn imported(line: &str) -> (String, i64) {
     let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
     let partitions = line["partitions"].as_array().unwrap();
     let offsets = partitions.iter().map(|p| p["end"].as_i64().unwrap() - p["start"].as_i64().unwrap()).sum();
@@ -391,7 +432,7 @@ fn imported(line: &str) -> (String, i64) {
 }
 
 /// A checksum of every file below a directory.
-fn hashes(dir: &Path) -> BTreeMap<PathBuf, (u64, u32)> {
+pub(crate) fn hashes(dir: &Path) -> BTreeMap<PathBuf, (u64, u32)> {
     let mut hashes = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

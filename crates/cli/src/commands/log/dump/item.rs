@@ -5,6 +5,7 @@ use std::fmt;
 use ottla_record::{Timestamp, TimestampType};
 use serde::Serialize;
 
+use super::decode::Decoded;
 use crate::output::{Instant, Shown};
 
 /// One thing and the file in which it stands.
@@ -110,7 +111,7 @@ pub(super) struct Record<'a> {
     pub(super) headers: Vec<(Shown<'a>, Shown<'a>)>,
     /// What an internal topic's record says, in place of its bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) decoded: Option<serde_json::Value>,
+    pub(super) decoded: Option<Decoded>,
 }
 
 #[derive(Serialize)]

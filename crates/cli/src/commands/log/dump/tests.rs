@@ -383,3 +383,99 @@ fn what_is_no_file_of_a_log_is_refused() {
     "#]]
     .assert_eq(&dump(empty.path(), "/."));
 }
+
+/// A segment with these records and tombstones.
+fn internal_topic(records: &[(bytes::Bytes, Option<bytes::Bytes>)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut batch = ottla_record::BatchBuilder::new(ottla_record::Codec::None);
+    for (key, value) in records {
+        let time = ottla_record::Timestamp::from_millis(1_600_000_000_000);
+        batch.push(Some(time), Some(key), value.as_deref(), &[]);
+    }
+    fs::write(dir.path().join("00000000000000000000.log"), batch.build().unwrap()).unwrap();
+    dir
+}
+
+#[test]
+fn internal_topics_are_decoded_field_by_field() {
+    use ottla_wire::messages::*;
+    use ottla_wire::records::{GroupRecord, TransactionRecord, encode_versioned};
+
+    let commit = |value| {
+        let key = OffsetCommitKey { group: "g".into(), topic: "t".into(), partition: 1 };
+        GroupRecord::OffsetCommit(key, value)
+    };
+    let value = OffsetCommitValue {
+        offset: 42,
+        leader_epoch: 3,
+        metadata: "a \"note\"".into(),
+        commit_timestamp: 1_600_000_000_001,
+        ..Default::default()
+    };
+    let committed = commit(Some(value));
+    let subscription = ConsumerProtocolSubscription {
+        topics: vec!["t".into()],
+        user_data: Some(bytes::Bytes::from_static(b"\x00\xff\x10\x20")),
+        ..Default::default()
+    };
+    let member = group_metadata_value::MemberMetadata {
+        member_id: "m-1".into(),
+        client_id: "c".into(),
+        client_host: "/127.0.0.1".into(),
+        session_timeout: 45_000,
+        subscription: encode_versioned(&subscription, 1).unwrap(),
+        assignment: bytes::Bytes::from_static(b"\xff"),
+        ..Default::default()
+    };
+    let group = GroupMetadataValue {
+        protocol_type: "consumer".into(),
+        generation: 7,
+        members: vec![member],
+        ..Default::default()
+    };
+    let group = GroupRecord::GroupMetadata(GroupMetadataKey { group: "g".into() }, Some(group));
+    let dir = internal_topic(&[
+        (committed.encode_key().unwrap(), committed.encode_value(3).unwrap()),
+        (commit(None).encode_key().unwrap(), None),
+        (group.encode_key().unwrap(), group.encode_value(3).unwrap()),
+        (bytes::Bytes::from_static(&[0, 99]), None),
+    ]);
+    expect![[r#"
+        00000000000000000000.log
+          @0 offsets 0..3, 4 records, 246 bytes, none, epoch none, CreateTime 2020-09-13T12:26:40.000Z, crc 81c497b1
+            0 2020-09-13T12:26:40.000Z OffsetCommit {"group":"g","topic":"t","partition":1} = version 3 {"offset":42,"leaderEpoch":3,"metadata":"a \"note\"","commitTimestamp":1600000000001}
+            1 2020-09-13T12:26:40.000Z OffsetCommit {"group":"g","topic":"t","partition":1} deleted
+            2 2020-09-13T12:26:40.000Z GroupMetadata {"group":"g"} = version 3 {"protocolType":"consumer","generation":7,"protocol":"","leader":"","currentStateTimestamp":-1,"members":[{"memberId":"m-1","groupInstanceId":null,"clientId":"c","clientHost":"/127.0.0.1","rebalanceTimeout":-1,"sessionTimeout":45000,"subscription":{"topics":["t"],"userData":"AP8QIA==","ownedPartitions":[]},"assignment":"/w=="}]}
+          DAMAGED: the record at offset 3: record type 99 is unknown to this version
+            3 2020-09-13T12:26:40.000Z key "\u{0}c" value null
+        exit 1: 1 of 1 files are damaged
+    "#]].assert_eq(&dump(dir.path(), "--decode offsets /00000000000000000000.log"));
+    expect![[r#"
+        {"file":"00000000000000000000.log","kind":"batch","position":0,"bytes":246,"base_offset":0,"last_offset":3,"records":4,"leader_epoch":null,"compression":"none","timestamp_type":"CreateTime","max_timestamp":1600000000000,"producer_id":null,"producer_epoch":null,"base_sequence":null,"transactional":false,"control":false,"delete_horizon":null,"crc":2177144753}
+        {"file":"00000000000000000000.log","kind":"record","offset":0,"timestamp":1600000000000,"headers":[],"decoded":{"record":"OffsetCommit","key":{"type":"1","data":{"group":"g","topic":"t","partition":1}},"value":{"version":"3","data":{"offset":42,"leaderEpoch":3,"metadata":"a \"note\"","commitTimestamp":1600000000001}}}}
+        {"file":"00000000000000000000.log","kind":"record","offset":1,"timestamp":1600000000000,"headers":[],"decoded":{"record":"OffsetCommit","key":{"type":"1","data":{"group":"g","topic":"t","partition":1}},"value":null}}
+        {"file":"00000000000000000000.log","kind":"record","offset":2,"timestamp":1600000000000,"headers":[],"decoded":{"record":"GroupMetadata","key":{"type":"2","data":{"group":"g"}},"value":{"version":"3","data":{"protocolType":"consumer","generation":7,"protocol":"","leader":"","currentStateTimestamp":-1,"members":[{"memberId":"m-1","groupInstanceId":null,"clientId":"c","clientHost":"/127.0.0.1","rebalanceTimeout":-1,"sessionTimeout":45000,"subscription":{"topics":["t"],"userData":"AP8QIA==","ownedPartitions":[]},"assignment":"/w=="}]}}}}
+        {"file":"00000000000000000000.log","kind":"damage","position":null,"reason":"the record at offset 3: record type 99 is unknown to this version"}
+        {"file":"00000000000000000000.log","kind":"record","offset":3,"timestamp":1600000000000,"key":"\u0000c","value":null,"headers":[]}
+        exit 1: 1 of 1 files are damaged
+    "#]].assert_eq(&dump(dir.path(), "--decode offsets --json /00000000000000000000.log"));
+
+    let state = TransactionLogValue {
+        producer_id: 12,
+        producer_epoch: 4,
+        transaction_timeout_ms: 60_000,
+        transaction_status: 1,
+        transaction_partitions: Some(vec![transaction_log_value::PartitionsSchema {
+            topic: "t".into(),
+            partition_ids: vec![0, 2],
+        }]),
+        ..Default::default()
+    };
+    let key = TransactionLogKey { transactional_id: "writer".into() };
+    let state = TransactionRecord::TransactionLog(key, Some(state));
+    let dir = internal_topic(&[(state.encode_key().unwrap(), state.encode_value(0).unwrap())]);
+    expect![[r#"
+        {"file":"00000000000000000000.log","kind":"batch","position":0,"bytes":131,"base_offset":0,"last_offset":0,"records":1,"leader_epoch":null,"compression":"none","timestamp_type":"CreateTime","max_timestamp":1600000000000,"producer_id":null,"producer_epoch":null,"base_sequence":null,"transactional":false,"control":false,"delete_horizon":null,"crc":992729152}
+        {"file":"00000000000000000000.log","kind":"record","offset":0,"timestamp":1600000000000,"headers":[],"decoded":{"record":"TransactionLog","key":{"type":"0","data":{"transactionalId":"writer"}},"value":{"version":"0","data":{"producerId":12,"producerEpoch":4,"transactionTimeoutMs":60000,"transactionStatus":1,"transactionPartitions":[{"topic":"t","partitionIds":[0,2]}],"transactionLastUpdateTimestampMs":0,"transactionStartTimestampMs":0}}}}
+    "#]].assert_eq(&dump(dir.path(), "--decode transactions --json /00000000000000000000.log"));
+}
