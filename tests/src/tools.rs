@@ -24,11 +24,14 @@ pub enum Tool {
     Python,
     /// strace, allowed to attach to our own processes.
     Strace,
+    /// tmux, a terminal that programs can drive.
+    Tmux,
 }
 
 impl Tool {
     /// All of them.
-    pub const ALL: [Tool; 5] = [Tool::Kafka, Tool::Kcat, Tool::Promtool, Tool::Python, Tool::Strace];
+    pub const ALL: [Tool; 6] =
+        [Tool::Kafka, Tool::Kcat, Tool::Promtool, Tool::Python, Tool::Strace, Tool::Tmux];
 
     /// Whether it can be used now.
     pub fn is_present(self) -> bool {
@@ -37,10 +40,11 @@ impl Tool {
                 kafka_jars().join(format!("kafka_2.13-{KAFKA_VERSION}.jar")).exists()
                     && on_path("java").is_some()
             }
-            Tool::Kcat => kcat_binary().is_some(),
+            Tool::Kcat => binary("kcat").is_some(),
             Tool::Promtool => promtool_binary().is_some(),
             Tool::Python => python().exists(),
             Tool::Strace => on_path("strace").is_some(),
+            Tool::Tmux => binary("tmux").is_some(),
         }
     }
 }
@@ -95,7 +99,16 @@ fn promtool_binary() -> Option<PathBuf> {
 
 /// A command that runs kcat: the system's, else the unpacked one with its own libraries.
 pub fn kcat() -> Command {
-    let binary = kcat_binary().expect("require(&[Tool::Kcat]) said it is there");
+    command("kcat")
+}
+
+/// A command that runs tmux: the system's, else the unpacked one with its own libraries.
+pub fn tmux() -> Command {
+    command("tmux")
+}
+
+fn command(program: &str) -> Command {
+    let binary = binary(program).expect("require() said it is there");
     let mut command = Command::new(&binary);
     if binary.starts_with(debian_root()) {
         let libraries = debian_root().join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
@@ -104,8 +117,9 @@ pub fn kcat() -> Command {
     command
 }
 
-fn kcat_binary() -> Option<PathBuf> {
-    on_path("kcat").or_else(|| Some(debian_root().join("usr/bin/kcat")).filter(|unpacked| unpacked.exists()))
+fn binary(program: &str) -> Option<PathBuf> {
+    let unpacked = debian_root().join("usr/bin").join(program);
+    on_path(program).or_else(|| Some(unpacked).filter(|unpacked| unpacked.exists()))
 }
 
 /// The full path of a program, searched as a shell would.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
-use it::tools::{Tool, debian_root, folder, kcat, on_path, promtool, python};
+use it::tools::{Tool, debian_root, folder, kcat, on_path, promtool, python, tmux};
 
 use crate::{kafka_jars, process};
 
@@ -29,10 +29,11 @@ pub(crate) fn install() -> anyhow::Result<()> {
     for tool in Tool::ALL {
         let outcome = match tool {
             Tool::Kafka => kafka_jars::kafka_jars().map(drop),
-            Tool::Kcat => install_kcat(),
+            Tool::Kcat => install_package(tool, "kcat", || says(kcat().arg("-V"))),
             Tool::Promtool => install_promtool(),
             Tool::Python => install_python(),
             Tool::Strace => on_path("strace").map(drop).context("strace is not installed"),
+            Tool::Tmux => install_package(tool, "tmux", || says(tmux().arg("-V"))),
         };
         match outcome {
             Ok(()) => eprintln!("{tool:?}: ready"),
@@ -45,14 +46,17 @@ pub(crate) fn install() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The system's kcat, or Debian's package and the libraries it lacks, unpacked without installing them.
-fn install_kcat() -> anyhow::Result<()> {
-    if Tool::Kcat.is_present() {
-        return process::capture(kcat().arg("-V")).map(drop);
+/// The system's program, or Debian's package and the libraries it lacks, unpacked without installing them.
+fn install_package(tool: Tool, package: &str, works: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    if !tool.is_present() {
+        let plan = with_package_lists(|| plan_packages(package))?;
+        download_and_unpack(&format!("{package}-archives"), &plan)?;
     }
-    let plan = with_package_lists(plan_packages)?;
-    download_and_unpack("kcat-archives", &plan)?;
-    process::capture(kcat().arg("-V")).map(drop)
+    works()
+}
+
+fn says(command: &mut Command) -> anyhow::Result<()> {
+    process::capture(command).map(drop)
 }
 
 /// The system's promtool, or the one in Debian's package of Prometheus, which needs nothing but the C library.
@@ -86,13 +90,13 @@ fn unpack(archive: &Path) -> anyhow::Result<()> {
     process::run(Command::new("dpkg").arg("-x").arg(archive).arg(debian_root()))
 }
 
-/// What apt would install for kcat: lines `Inst PACKAGE (VERSION …)` of a simulation.
-fn plan_packages() -> anyhow::Result<Vec<String>> {
+/// What apt would install for a package: lines `Inst PACKAGE (VERSION …)` of a simulation.
+fn plan_packages(package: &str) -> anyhow::Result<Vec<String>> {
     let plan = process::capture(Command::new("apt-get").args([
         "install",
         "--simulate",
         "--no-install-recommends",
-        "kcat",
+        package,
     ]))?;
     let packages = plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next());
     Ok(packages.map(str::to_owned).collect())
