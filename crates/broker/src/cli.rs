@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A durable log for streams of records that speaks Kafka's protocol.
 #[derive(Debug, Parser)]
-#[command(name = "ottla", version, about, disable_help_subcommand = true)]
+#[command(name = "ottla", version, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

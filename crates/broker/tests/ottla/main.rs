@@ -8,4 +8,5 @@
 )]
 
 mod command_line;
+mod help;
 mod lifecycle;
