@@ -22,6 +22,8 @@ mod full_disk;
 mod grpc;
 mod hostile_connections;
 mod import;
+mod import_interrupted;
+mod jmx_names;
 mod kafka_tools;
 mod kill_nine;
 mod lifecycle;
