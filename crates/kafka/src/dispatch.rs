@@ -39,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
+    /// What the client calls itself.
+    pub(crate) client_id: Option<String>,
     /// No other request of this connection is in work or waiting.
     pub(crate) alone: bool,
     body: Reader,
@@ -142,6 +144,7 @@ pub(crate) fn start(
         api,
         version,
         correlation_id: header.correlation_id,
+        client_id: header.client_id,
         alone,
         body,
     };

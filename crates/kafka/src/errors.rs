@@ -28,6 +28,7 @@ pub(crate) fn lookup(error: LookupError) -> ErrorCode {
 pub(crate) fn produce(error: &ProduceError) -> ErrorCode {
     match error {
         ProduceError::Lookup(error) => lookup(*error),
+        ProduceError::InternalTopic => ErrorCode::INVALID_TOPIC_EXCEPTION,
         ProduceError::Batch(error) => batch(error),
         ProduceError::Partition(error) => match error {
             replication::ProduceError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,

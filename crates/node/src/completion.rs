@@ -1,5 +1,6 @@
 //! Where answers go: one call of a client waits for the outcomes of several partitions.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,12 +19,50 @@ pub(crate) enum Waiter {
     Produce(Slot<ProduceOutcome>),
     /// A deletion's slot.
     DeleteRecords(Slot<Result<Offset, DeleteRecordsError>>),
+    /// A coordinator's append.
+    Append(AppendSlot),
+}
+
+/// Told once whether an append of a coordinator is committed; dropped without an outcome, it is not.
+pub(crate) struct AppendSlot(Option<Box<dyn FnOnce(bool) + Send>>);
+
+impl AppendSlot {
+    pub(crate) fn new(tell: impl FnOnce(bool) + Send + 'static) -> Self {
+        Self(Some(Box::new(tell)))
+    }
+
+    fn complete(mut self, committed: bool) {
+        if let Some(tell) = self.0.take() {
+            tell(committed);
+        }
+    }
+}
+
+impl Drop for AppendSlot {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell(false);
+        }
+    }
+}
+
+impl fmt::Debug for AppendSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AppendSlot")
+    }
 }
 
 impl Waiter {
     pub(crate) fn produced(self, outcome: Result<Produced, ottla_replication::ProduceError>) {
-        if let Self::Produce(slot) = self {
-            slot.complete(outcome.map_err(Into::into));
+        match self {
+            Self::Produce(slot) => slot.complete(outcome.map_err(Into::into)),
+            Self::Append(slot) => {
+                if let Err(error) = &outcome {
+                    tracing::warn!(%error, "a coordinator's records were not appended; it is loaded again");
+                }
+                slot.complete(outcome.is_ok());
+            }
+            Self::DeleteRecords(_) => {}
         }
     }
 

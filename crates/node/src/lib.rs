@@ -7,6 +7,7 @@
 //! | [`connections`] | what the connections of all front doors may take together |
 //! | [`produce`], [`fetch`] | the data path |
 //! | [`admin`] | topics, configs, offsets, log directories |
+//! | [`coordinator`] | the coordinators of groups: shards on internal topics |
 //! | [`producer_ids`] | ids for idempotent producers |
 //! | [`topics`] | which partitions are hosted: an immutable table |
 //! | [`settings`] | from the cluster's configs to what a partition is run with |
@@ -22,6 +23,7 @@ pub mod admin;
 pub mod clock;
 mod completion;
 pub mod connections;
+pub mod coordinator;
 mod directory;
 pub mod fetch;
 mod fetch_wait;
@@ -39,6 +41,7 @@ pub mod topics;
 
 pub use clock::SystemClock;
 pub use completion::Ticket;
+pub use coordinator::{CoordinatorError, CoordinatorKey};
 pub use fetch::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation, is_enough};
 pub use fetch_wait::GrowthWait;
 pub use host::PartitionHost;

@@ -12,6 +12,7 @@ use ottla_storage::{LogDirectory, OpenError, StorageError};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::coordinator::groups::GroupCoordinator;
 use crate::directory::DirectoryShell;
 use crate::flush::FlushCoordinator;
 use crate::hosting::Hosting;
@@ -49,6 +50,7 @@ pub struct Node {
     pub(crate) lone_client: LoneClient,
     pub(crate) broker_epoch: BrokerEpoch,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) groups: GroupCoordinator,
     metrics: Arc<Metrics>,
     random: fn() -> [u8; 16],
     images: watch::Receiver<Arc<Image>>,
@@ -108,6 +110,10 @@ impl Node {
         let topics =
             hosting.follow(&TopicTable::default(), &Image::empty(), &image, || Uuid::from_random(random()));
         shell.metrics.started(shell.clock.now().monotonic - before);
+        let own = settings.config.node_id;
+        let groups =
+            GroupCoordinator::new(own, &settings.config.groups, images.clone(), Arc::clone(&shell.clock));
+        groups.shards.follow(&topics, &image);
         let node = Arc::new(Self {
             settings,
             directory,
@@ -115,6 +121,7 @@ impl Node {
             lone_client: LoneClient::default(),
             broker_epoch,
             producer_ids: ProducerIds::default(),
+            groups,
             metrics: Arc::default(),
             random,
             images: images.clone(),
@@ -127,6 +134,7 @@ impl Node {
         node.start_threads()?;
         node.metrics.register(Arc::new(NodeMetrics(Arc::downgrade(&node))));
         tokio::spawn(Arc::clone(&node).follow(hosting, images, image));
+        tokio::spawn(node.groups.run_timer(Arc::downgrade(&node)));
         Ok(node)
     }
 
@@ -188,12 +196,17 @@ impl Node {
         Ok(())
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
     /// Stops cleanly: refuses new work, flushes, closes every log and marks the directory as cleanly stopped. Blocks.
     ///
     /// # Errors
     /// The marks could not be stored: the next start recovers as after a crash, and nothing is lost.
     pub fn close(&self) -> Result<(), StorageError> {
         self.closing.send_replace(true);
+        self.groups.shards.resign_all();
         self.shell.keeper.close();
         self.shell.flusher.close();
         for thread in self.threads.lock().drain(..) {
@@ -261,11 +274,15 @@ impl Node {
             let version = image.version();
             let older = std::mem::replace(&mut followed_image, Arc::clone(&image));
             // Logs are opened and deleted here, which waits for the disk.
+            let of_hosting = Arc::clone(&image);
             let followed = tokio::task::spawn_blocking(move || {
-                hosting.follow(&topics, &older, &image, || Uuid::from_random(random()))
+                hosting.follow(&topics, &older, &of_hosting, || Uuid::from_random(random()))
             });
             match followed.await {
-                Ok(table) => node.topics.store(Arc::new(table)),
+                Ok(table) => {
+                    node.topics.store(Arc::new(table));
+                    node.groups.shards.follow(&node.topics(), &image);
+                }
                 Err(panicked) => {
                     tracing::error!(%panicked, "following the metadata failed; restart the broker")
                 }

@@ -37,6 +37,8 @@ pub struct ProduceOptions {
     pub alone: bool,
     /// Whether this client may send zstd (Produce from version 7, KIP-110).
     pub zstd_allowed: bool,
+    /// Whether this client may write to topics that only brokers write to.
+    pub internal_topics_allowed: bool,
 }
 
 /// Number of a client's connection within this process.
@@ -61,6 +63,9 @@ pub enum ProduceError {
     /// The partition is not here.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// Only brokers write to this topic; nothing was written.
+    #[error("Cannot append to internal topic")]
+    InternalTopic,
     /// The batches are not acceptable; nothing was written.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -90,6 +95,10 @@ impl Node {
                 .and_then(|(topic, host)| {
                     let traffic = topic.traffic();
                     traffic.produces.inc();
+                    if topic.is_internal() && !options.internal_topics_allowed {
+                        traffic.produces_failed.inc();
+                        return Err(ProduceError::InternalTopic);
+                    }
                     let settings = topic.settings();
                     let now = self.clock().now();
                     let rules = ProduceRules { allow_zstd: options.zstd_allowed, ..settings.produce };

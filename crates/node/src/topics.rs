@@ -9,6 +9,7 @@ use ottla_record::produce::ProduceRules;
 use ottla_record::{PartitionIndex, TopicId};
 use ottla_replication::PartitionConfig;
 
+use crate::coordinator::internal_topics::is_internal;
 use crate::host::PartitionHost;
 use crate::metrics::traffic::TopicTraffic;
 
@@ -35,6 +36,7 @@ pub struct HostedTopic {
     pub name: Arc<str>,
     /// Its id.
     pub id: TopicId,
+    internal: bool,
     settings: ArcSwap<TopicSettings>,
     /// By partition number.
     partitions: Vec<PartitionSlot>,
@@ -122,7 +124,13 @@ impl HostedTopic {
         traffic: Arc<TopicTraffic>,
     ) -> Self {
         let settings = ArcSwap::from_pointee(settings);
-        Self { name, id, settings, partitions, traffic, next_keyless: AtomicUsize::new(0) }
+        let internal = is_internal(&name);
+        Self { name, id, internal, settings, partitions, traffic, next_keyless: AtomicUsize::new(0) }
+    }
+
+    /// True if only brokers write to it.
+    pub fn is_internal(&self) -> bool {
+        self.internal
     }
 
     /// What goes in and out.

@@ -161,6 +161,7 @@ async fn produce_to(
         connection: ConnectionId(connection),
         alone: true,
         zstd_allowed: true,
+        internal_topics_allowed: false,
     };
     let item = ProduceItem { topic: TopicKey::Name(topic), partition, records: batch(value, node) };
     let outcomes = node.produce(options, [item].into_iter()).await;
@@ -347,6 +348,7 @@ async fn traffic_and_marks_are_counted_once_and_for_what_was_answered() {
         connection: ConnectionId(1),
         alone: true,
         zstd_allowed: true,
+        internal_topics_allowed: false,
     };
     let torn = ProduceItem { topic: TopicKey::Name("t"), partition: 0, records: Bytes::from_static(b"torn") };
     assert!(node.produce(options, [torn].into_iter()).await.pop().unwrap().unwrap().is_err());

@@ -104,6 +104,7 @@ pub(crate) fn lookup(error: LookupError) -> Failure {
 pub(crate) fn produce(error: &ProduceError) -> Failure {
     let code = match error {
         ProduceError::Lookup(error) => return lookup(*error),
+        ProduceError::InternalTopic => KafkaError::INVALID_TOPIC_EXCEPTION,
         ProduceError::Batch(error) => batch(error),
         ProduceError::Partition(error) => match error {
             replication::ProduceError::NotLeader => KafkaError::NOT_LEADER_OR_FOLLOWER,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ottla_record::BrokerId;
 
+use super::group_settings::GroupConfig;
 use super::layers::Layers;
 use super::listener::{self, Listener, ListenerKeys};
 use super::typed::Typed;
@@ -28,6 +29,8 @@ pub struct BrokerConfig {
     pub topics: TopicDefaults,
     /// What fetches may take.
     pub fetches: FetchLimits,
+    /// What groups and their topic are run with.
+    pub groups: GroupConfig,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration: Duration,
     /// `log.retention.check.interval.ms`
@@ -125,6 +128,7 @@ impl BrokerConfig {
                 max_sessions: keys.size("max.incremental.fetch.session.cache.slots"),
                 max_described_partitions: keys.size("max.request.partition.size.limit"),
             },
+            groups: GroupConfig::resolve(layers)?,
             producer_id_expiration: milliseconds("producer.id.expiration.ms"),
             retention_check_interval: milliseconds("log.retention.check.interval.ms"),
             request_timeout: milliseconds("request.timeout.ms"),

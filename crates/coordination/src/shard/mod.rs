@@ -16,7 +16,7 @@
 //! | loading | `Resign` | resigned | nothing waits |
 //! | active | `Request` | active | the machine decides; its records are applied and appended; its answers wait for them, or, without records, for the last append they could have seen (none: they leave at once) |
 //! | active | `Request`, [`MAX_PENDING`] appends wait | active | answered with [`ShardError::Busy`]; nothing is decided |
-//! | active | `Committed` | active | answers that waited for that append or an older one leave, oldest first |
+//! | active | `Committed` | active | once every older append is committed too, the answers that waited for it leave |
 //! | active | `Failed` of an append that waits | resigned | whoever waits gets [`ShardError::NotCoordinator`]: what was applied may not be in the log, so the caller loads the shard again |
 //! | active | `Failed`, `Committed` of any other | active | nothing |
 //! | active | `Tick` | active | as `Request`, without one |
@@ -71,7 +71,7 @@ pub enum Event<M: Machine> {
     Replayed(Vec<M::Record>),
     /// The log has been replayed, and all that was replayed is committed.
     Loaded,
-    /// An append is committed, and every older one.
+    /// An append is committed. Those who say so may overtake each other; an older one may even turn out to have failed.
     Committed(AppendId),
     /// An append is not in the log, or nobody knows.
     Failed(AppendId),
@@ -133,9 +133,11 @@ struct Active<M: Machine> {
     pending: VecDeque<Pending<M>>,
 }
 
-/// An append that is not committed, with the answers that wait for it.
+/// An append that is not known to be committed with all before it, and the answers that wait for that.
 struct Pending<M: Machine> {
     id: AppendId,
+    /// It is, but an older one is not.
+    committed: bool,
     replies: Vec<(M::Waiter, M::Response)>,
 }
 
@@ -251,7 +253,7 @@ impl<M: Machine> Active<M> {
             records.iter().for_each(|record| self.machine.apply(record, now));
             let id = *next_append;
             *next_append = id.next();
-            self.pending.push_back(Pending { id, replies });
+            self.pending.push_back(Pending { id, committed: false, replies });
             effects.push(Effect::Append { id, records });
         } else if let Some(last) = self.pending.back_mut() {
             last.replies.extend(replies);
@@ -261,7 +263,10 @@ impl<M: Machine> Active<M> {
     }
 
     fn committed(&mut self, id: AppendId, effects: &mut Vec<Effect<M>>) {
-        while let Some(append) = self.pending.pop_front_if(|append| append.id <= id) {
+        if let Some(append) = self.pending.iter_mut().find(|append| append.id == id) {
+            append.committed = true;
+        }
+        while let Some(append) = self.pending.pop_front_if(|append| append.committed) {
             effects.extend(append.replies.into_iter().map(answer));
         }
     }

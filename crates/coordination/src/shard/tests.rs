@@ -206,16 +206,28 @@ fn answers_wait_for_what_they_could_have_seen() {
 }
 
 #[test]
-fn a_commit_answers_for_all_older_ones() {
-    let events = vec![put("a", 1), put("b", 2), put("c", 3), Event::Committed(AppendId(1))];
+fn a_commit_that_overtakes_another_waits_for_it() {
+    let appends = || vec![put("a", 1), put("b", 2), Event::Committed(AppendId(1))];
+    let committed = appends().into_iter().chain([Event::Committed(AppendId(0))]);
     check(
         active(),
-        events,
+        committed.collect(),
         expect![[r#"
         Request { waiter: "a", request: Put(1) } => append #0 [1] | active 1 pending [0]
         Request { waiter: "b", request: Put(2) } => append #1 [2] | active 2 pending [0, 1]
-        Request { waiter: "c", request: Put(3) } => append #2 [3] | active 3 pending [0, 1, 2]
-        Committed(AppendId(1)) => a gets 1, b gets 2 | active 3 pending [2]
+        Committed(AppendId(1)) => - | active 2 pending [0, 1]
+        Committed(AppendId(0)) => a gets 1, b gets 2 | active 2 pending []
+    "#]],
+    );
+    let failed = appends().into_iter().chain([Event::Failed(AppendId(0))]);
+    check(
+        active(),
+        failed.collect(),
+        expect![[r#"
+        Request { waiter: "a", request: Put(1) } => append #0 [1] | active 1 pending [0]
+        Request { waiter: "b", request: Put(2) } => append #1 [2] | active 2 pending [0, 1]
+        Committed(AppendId(1)) => - | active 2 pending [0, 1]
+        Failed(AppendId(0)) => a gets NotCoordinator, b gets NotCoordinator | resigned
     "#]],
     );
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ottla_node::admin::records::{Deletion, DeletionError};
+use ottla_node::coordinator::internal_topics::is_internal;
 use ottla_record::Offset;
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::delete_records_request::DeleteRecordsRequest;
@@ -10,7 +11,6 @@ use ottla_wire::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsResponse, DeleteRecordsTopicResult,
 };
 
-use crate::apis::metadata::is_internal;
 use crate::apis::timeout;
 use crate::dispatch::Call;
 use crate::errors;

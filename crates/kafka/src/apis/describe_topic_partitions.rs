@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ottla_node::coordination::metadata::{Image, Topic, TopicName};
+use ottla_node::coordinator::internal_topics::is_internal;
 use ottla_record::{BrokerId, LeaderEpoch};
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
@@ -11,7 +12,7 @@ use ottla_wire::messages::describe_topic_partitions_response::{
     DescribeTopicPartitionsResponseTopic,
 };
 
-use crate::apis::metadata::{is_internal, offline, raw};
+use crate::apis::metadata::{offline, raw};
 use crate::authorized_operations;
 use crate::dispatch::Call;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ottla_node::coordination::metadata::{Image, Topic, TopicName};
+use ottla_node::coordinator::internal_topics::is_internal;
 use ottla_record::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, Uuid};
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
@@ -133,9 +134,4 @@ pub(crate) fn offline(image: &Image, replicas: &[BrokerId]) -> Vec<BrokerId> {
 
 pub(crate) fn raw(brokers: &[BrokerId]) -> Vec<i32> {
     brokers.iter().map(|id| id.get()).collect()
-}
-
-/// Topics that belong to Kafka itself.
-pub(crate) fn is_internal(topic: &str) -> bool {
-    matches!(topic, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
 }

@@ -33,6 +33,9 @@ pub(crate) struct PendingProduce {
     silent: bool,
 }
 
+/// Kafka lets a client of this name write to internal topics.
+const ADMIN_CLIENT: &str = "__admin_client";
+
 pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
     let request = call.decode::<ProduceRequest>()?;
     let acks = match request.acks {
@@ -47,6 +50,7 @@ pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
         connection: call.peer.id,
         alone: call.alone,
         zstd_allowed: call.version >= ZSTD_FROM,
+        internal_topics_allowed: call.client_id.as_deref() == Some(ADMIN_CLIENT),
     };
     let by_id = call.version >= TOPIC_IDS_FROM;
     let mut items = Vec::with_capacity(request.topic_data.iter().map(|t| t.partition_data.len()).sum());

@@ -1,6 +1,8 @@
 //! Every family there is. What is exported stands here, and the documentation is written from here.
 
-use crate::metrics::{Family, cluster, connection, directory, partition, process, quorum, request, traffic};
+use crate::metrics::{
+    Family, cluster, connection, coordinator, directory, partition, process, quorum, request, traffic,
+};
 
 /// Families that belong together, under the title they have in the documentation.
 #[derive(Debug)]
@@ -35,6 +37,11 @@ pub static SECTIONS: &[Section] = &[
         title: "Log directory",
         about: "Flushes, retention, recovery, room.",
         families: directory::FAMILIES,
+    },
+    Section {
+        title: "Groups",
+        about: "The groups that this broker coordinates: those whose partition of __consumer_offsets it leads.",
+        families: coordinator::FAMILIES,
     },
     Section {
         title: "Cluster",

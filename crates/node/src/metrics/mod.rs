@@ -16,6 +16,7 @@
 pub mod catalogue;
 mod cluster;
 mod connection;
+pub(crate) mod coordinator;
 pub(crate) mod directory;
 pub mod document;
 pub mod family;

@@ -16,6 +16,7 @@ impl Collector for NodeMetrics {
         partition::collect(&topics, &image, node.id(), page);
         node.shell.metrics.collect(page);
         directory::collect(&node.directory, &topics, node.shell.flusher.oldest_unfinished(), page);
+        node.groups.shards.shared.metrics.collect(page);
         cluster::collect(&image, page);
         if let Some(status) = node.metadata.quorum() {
             quorum::collect(&status, page);

@@ -69,6 +69,7 @@ impl Publisher {
             connection: self.peer.as_ref().map_or(ConnectionId(0), |peer| peer.id),
             alone: self.peer.as_ref().is_some_and(Peer::is_alone),
             zstd_allowed: true,
+            internal_topics_allowed: false,
         };
         if packers::is_large(&request, &topic) {
             let node = Arc::clone(&self.front.node);

@@ -42,31 +42,31 @@ configs! {
         "Group protocols the broker offers.";
     "group.coordinator.threads": Int = "4", AtLeast(1), High, ReadOnly, Accepted,
         "Threads of the group coordinator.";
-    "group.initial.rebalance.delay.ms": Int = "3000", Any, Medium, ReadOnly, Accepted,
+    "group.initial.rebalance.delay.ms": Int = "3000", Any, Medium, ReadOnly, Honoured,
         "How long the first rebalance of a new classic group waits for more members.";
-    "group.max.session.timeout.ms": Int = "1800000", Any, Medium, ReadOnly, Accepted,
+    "group.max.session.timeout.ms": Int = "1800000", Any, Medium, ReadOnly, Honoured,
         "Largest session timeout a classic member may ask for.";
-    "group.max.size": Int = "2147483647", AtLeast(1), Medium, ReadOnly, Accepted,
+    "group.max.size": Int = "2147483647", AtLeast(1), Medium, ReadOnly, Honoured,
         "Members of one classic group at most.";
-    "group.min.session.timeout.ms": Int = "6000", Any, Medium, ReadOnly, Accepted,
+    "group.min.session.timeout.ms": Int = "6000", Any, Medium, ReadOnly, Honoured,
         "Smallest session timeout a classic member may ask for.";
-    "offset.metadata.max.bytes": Int = "4096", Any, High, ReadOnly, Accepted,
+    "offset.metadata.max.bytes": Int = "4096", Any, High, ReadOnly, Honoured,
         "Largest metadata string stored with a committed offset.";
-    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), High, ReadOnly, Accepted,
+    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), High, ReadOnly, Honoured,
         "How long an offset commit waits for its replicas.";
-    "offsets.load.buffer.size": Int = "5242880", AtLeast(1), High, ReadOnly, Accepted,
+    "offsets.load.buffer.size": Int = "5242880", AtLeast(1), High, ReadOnly, Honoured,
         "Bytes read at once when committed offsets are loaded.";
-    "offsets.retention.check.interval.ms": Long = "600000", AtLeast(1), High, ReadOnly, Accepted,
+    "offsets.retention.check.interval.ms": Long = "600000", AtLeast(1), High, ReadOnly, Honoured,
         "How often expired offsets are looked for.";
-    "offsets.retention.minutes": Int = "10080", AtLeast(1), High, ReadOnly, Accepted,
+    "offsets.retention.minutes": Int = "10080", AtLeast(1), High, ReadOnly, Honoured,
         "How long the offsets of an empty group are kept.";
-    "offsets.topic.compression.codec": Int = "0", Any, High, ReadOnly, Accepted,
+    "offsets.topic.compression.codec": Int = "0", Any, High, ReadOnly, Honoured,
         "Codec of the offsets topic, by number.";
-    "offsets.topic.num.partitions": Int = "50", AtLeast(1), High, ReadOnly, Accepted,
+    "offsets.topic.num.partitions": Int = "50", AtLeast(1), High, ReadOnly, Honoured,
         "Partitions of the offsets topic.";
-    "offsets.topic.replication.factor": Short = "3", AtLeast(1), High, ReadOnly, Accepted,
+    "offsets.topic.replication.factor": Short = "3", AtLeast(1), High, ReadOnly, Honoured,
         "Replicas of the offsets topic.";
-    "offsets.topic.segment.bytes": Int = "104857600", AtLeast(1), High, ReadOnly, Accepted,
+    "offsets.topic.segment.bytes": Int = "104857600", AtLeast(1), High, ReadOnly, Honoured,
         "Segment size of the offsets topic.";
     "group.streams.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, ClusterWide, Accepted,
         "Shortest time between two assignments of a streams group.";

@@ -86,7 +86,7 @@ fn kafkas_own_file() {
     }
     writeln!(out, "{:#?}", resolve(&given).unwrap()).unwrap();
     expect![[r#"
-        accepted, but without effect in this version: controller.quorum.bootstrap.servers, inter.broker.listener.name, num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, offsets.topic.replication.factor, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
+        accepted, but without effect in this version: controller.quorum.bootstrap.servers, inter.broker.listener.name, num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
         BrokerConfig {
             node_id: 1,
             rack: None,
@@ -137,6 +137,55 @@ fn kafkas_own_file() {
                 max_bytes: 57671680,
                 max_sessions: 1000,
                 max_described_partitions: 2000,
+            },
+            groups: GroupConfig {
+                groups: GroupSettings {
+                    classic: ClassicSettings {
+                        min_session_timeout_ms: 6000,
+                        max_session_timeout_ms: 1800000,
+                        initial_rebalance_delay: 3s,
+                        max_size: 2147483647,
+                    },
+                    offsets: OffsetSettings {
+                        metadata_max_bytes: 4096,
+                        retention: 604800s,
+                        retention_check_interval: 600s,
+                    },
+                    consumer: ConsumerSettings {
+                        enabled: true,
+                        session_timeout_ms: Bounded {
+                            value: 45000,
+                            min: 45000,
+                            max: 60000,
+                        },
+                        heartbeat_interval_ms: Bounded {
+                            value: 5000,
+                            min: 5000,
+                            max: 15000,
+                        },
+                        assignment_interval_ms: Bounded {
+                            value: 1000,
+                            min: 0,
+                            max: 15000,
+                        },
+                        max_size: 2147483647,
+                        assignors: [
+                            "uniform",
+                            "range",
+                        ],
+                        migration: Bidirectional,
+                        regex_refresh_interval: 600s,
+                    },
+                },
+                classic_enabled: true,
+                topic: OffsetsTopic {
+                    partitions: 50,
+                    replicas: 1,
+                    segment_bytes: 104857600,
+                    codec: None,
+                },
+                commit_timeout: 5s,
+                load_buffer_bytes: 5242880,
             },
             producer_id_expiration: 86400s,
             retention_check_interval: 300s,
@@ -254,6 +303,55 @@ fn nothing_given() {
                 max_bytes: 57671680,
                 max_sessions: 1000,
                 max_described_partitions: 2000,
+            },
+            groups: GroupConfig {
+                groups: GroupSettings {
+                    classic: ClassicSettings {
+                        min_session_timeout_ms: 6000,
+                        max_session_timeout_ms: 1800000,
+                        initial_rebalance_delay: 3s,
+                        max_size: 2147483647,
+                    },
+                    offsets: OffsetSettings {
+                        metadata_max_bytes: 4096,
+                        retention: 604800s,
+                        retention_check_interval: 600s,
+                    },
+                    consumer: ConsumerSettings {
+                        enabled: true,
+                        session_timeout_ms: Bounded {
+                            value: 45000,
+                            min: 45000,
+                            max: 60000,
+                        },
+                        heartbeat_interval_ms: Bounded {
+                            value: 5000,
+                            min: 5000,
+                            max: 15000,
+                        },
+                        assignment_interval_ms: Bounded {
+                            value: 1000,
+                            min: 0,
+                            max: 15000,
+                        },
+                        max_size: 2147483647,
+                        assignors: [
+                            "uniform",
+                            "range",
+                        ],
+                        migration: Bidirectional,
+                        regex_refresh_interval: 600s,
+                    },
+                },
+                classic_enabled: true,
+                topic: OffsetsTopic {
+                    partitions: 50,
+                    replicas: 1,
+                    segment_bytes: 104857600,
+                    codec: None,
+                },
+                commit_timeout: 5s,
+                load_buffer_bytes: 5242880,
             },
             producer_id_expiration: 86400s,
             retention_check_interval: 300s,
