@@ -1,30 +1,178 @@
 //! The coordinator of one partition of `__consumer_offsets`: all its groups, and their offsets.
 
+mod administration;
+mod committing;
+mod retention;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
 use ottla_record::{Monotonic, Now};
 
+use self::administration::Deletion;
+use self::retention::Sweep;
+use self::timers::Timers;
+use super::classic::{ClassicGroup, Turn};
+use super::ids::GroupId;
+use super::offsets::Offsets;
 use super::record::Record;
-use super::request::Request;
+use super::request::{Join, Request};
 use super::response::{GroupError, Response};
 use super::settings::GroupSettings;
 use crate::metadata::Image;
 use crate::shard::{Machine, Step};
 
-/// All groups of one partition.
+/// The most bytes of records that one step decides, by [`Record::weight`]. They are one batch of the offsets topic, whose
+/// `max.message.bytes` is 1,048,588.
+pub const MAX_STEP_BYTES: usize = 900_000;
+
+/// All groups of one partition, and all offsets.
+///
+/// Every group with offsets is there: a group that never had members is an empty classic group without a kind.
 #[derive(Debug)]
 pub struct Groups<W> {
     settings: GroupSettings,
-    parked: Vec<W>,
+    groups: BTreeMap<GroupId, Group<W>>,
+    offsets: Offsets,
+    timers: Timers,
+    deletions: VecDeque<Deletion<W>>,
+    sweep: Sweep,
+}
+
+/// A group of either protocol.
+#[derive(Debug)]
+pub(in crate::group) enum Group<W> {
+    /// The members assign.
+    Classic(ClassicGroup<W>),
 }
 
 impl<W> Groups<W> {
     /// A partition without groups.
     pub fn new(settings: GroupSettings) -> Self {
-        Self { settings, parked: Vec::new() }
+        Self {
+            settings,
+            groups: BTreeMap::new(),
+            offsets: Offsets::default(),
+            timers: Timers::default(),
+            deletions: VecDeque::new(),
+            sweep: Sweep::default(),
+        }
     }
 
     /// Its settings.
     pub fn settings(&self) -> &GroupSettings {
         &self.settings
+    }
+
+    /// Number of groups.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Number of committed offsets.
+    pub fn offset_count(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Number of members of all groups.
+    pub fn member_count(&self) -> usize {
+        self.groups.values().map(Group::member_count).sum()
+    }
+
+    /// The first broken invariant, in words.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        for (id, group) in &self.groups {
+            let Group::Classic(classic) = group;
+            classic.check_invariants().map_err(|why| format!("group {id}: {why}"))?;
+            if !self.timers.covers(id, group.due()) {
+                return Err(format!("group {id}: no timer at {:?}", group.due()));
+            }
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, join: Join, waiter: W, now: Now, step: &mut Step<Self>) {
+        if let Err(error) = self.check_join(&join) {
+            return step.replies.push((waiter, Response::Join(Err(error))));
+        }
+        let id = join.group.clone();
+        // Only one that comes without an id can be the first.
+        if join.member.is_none() && !self.groups.contains_key(&id) {
+            self.groups.insert(id.clone(), Group::Classic(ClassicGroup::new(now)));
+        }
+        self.classic(&id, now, step, waiter, Response::Join, |group, waiter, turn| {
+            group.join(join, waiter, turn);
+        });
+        if self.groups.get(&id).is_some_and(Group::is_forgettable) && !self.is_remembered(&id) {
+            self.groups.remove(&id);
+            self.timers.forget(&id);
+        }
+    }
+
+    fn check_join(&self, join: &Join) -> Result<(), GroupError> {
+        let settings = &self.settings.classic;
+        let (min_ms, max_ms) = (settings.min_session_timeout_ms, settings.max_session_timeout_ms);
+        if join.group.as_str().is_empty() {
+            return Err(GroupError::InvalidGroupId);
+        }
+        if !(min_ms..=max_ms).contains(&join.session_timeout_ms) {
+            return Err(GroupError::InvalidSessionTimeout { min_ms, max_ms });
+        }
+        Ok(())
+    }
+
+    /// Lets a classic group decide, or answers for one that is not there.
+    fn classic<T>(
+        &mut self,
+        id: &GroupId,
+        now: Now,
+        step: &mut Step<Self>,
+        waiter: W,
+        response: fn(Result<T, GroupError>) -> Response,
+        decide: impl FnOnce(&mut ClassicGroup<W>, W, &mut Turn<'_, W>),
+    ) {
+        if id.as_str().is_empty() {
+            return step.replies.push((waiter, response(Err(GroupError::InvalidGroupId))));
+        }
+        let Some(group) = self.groups.get_mut(id) else {
+            return step.replies.push((waiter, response(Err(GroupError::UnknownMemberId))));
+        };
+        let Group::Classic(classic) = group;
+        decide(classic, waiter, &mut Turn { group: id, settings: &self.settings.classic, now, step });
+        self.timers.arm(id, classic.due());
+    }
+
+    /// The group an offset's record is about, and the group of one that commits without being a member.
+    fn group_of_offsets(&mut self, id: &GroupId, now: Now) {
+        if !self.groups.contains_key(id) {
+            self.groups.insert(id.clone(), Group::Classic(ClassicGroup::new(now)));
+        }
+    }
+
+    /// True if a record tells of the group.
+    fn is_remembered(&self, id: &GroupId) -> bool {
+        let Some(Group::Classic(classic)) = self.groups.get(id) else { return false };
+        classic.generation() > super::Generation::default() || !self.offsets.is_empty(id)
+    }
+}
+
+impl<W> Group<W> {
+    fn is_forgettable(&self) -> bool {
+        let Self::Classic(classic) = self;
+        classic.is_forgettable()
+    }
+
+    fn due(&self) -> Monotonic {
+        let Self::Classic(classic) = self;
+        classic.due()
+    }
+
+    fn member_count(&self) -> usize {
+        let Self::Classic(classic) = self;
+        classic.members().len()
     }
 }
 
@@ -34,70 +182,129 @@ impl<W> Machine for Groups<W> {
     type Response = Response;
     type Record = Record;
 
-    fn handle(&mut self, waiter: W, request: Request, _image: &Image, _now: Now) -> Step<Self> {
-        let not_found =
-            |group: &super::GroupId| GroupError::GroupIdNotFound(format!("Group {group} not found."));
-        Step::reply(
-            waiter,
-            match request {
-                Request::Join(_) => Response::Join(Err(GroupError::UnsupportedVersion)),
-                Request::Sync(_) => Response::Sync(Err(GroupError::UnknownMemberId)),
-                Request::Heartbeat(_) => Response::Heartbeat(Err(GroupError::UnknownMemberId)),
-                Request::Leave(_) => Response::Leave(Err(GroupError::UnknownMemberId)),
-                Request::CommitOffsets(_) => Response::CommitOffsets(Err(GroupError::UnsupportedVersion)),
-                Request::FetchOffsets(_) => Response::FetchOffsets(Ok(Vec::new())),
-                Request::DeleteOffsets(request) => Response::DeleteOffsets(Err(not_found(&request.group))),
-                Request::List(_) => Response::List(Vec::new()),
-                Request::Describe(request) => Response::Describe(
-                    request
-                        .groups
-                        .into_iter()
-                        .map(|group| {
-                            let error = not_found(&group);
-                            (group, Err(error))
-                        })
-                        .collect(),
-                ),
-                Request::Delete(request) => Response::Delete(
-                    request
-                        .groups
-                        .into_iter()
-                        .map(|group| {
-                            let error = not_found(&group);
-                            (group, Err(error))
-                        })
-                        .collect(),
-                ),
-                Request::ConsumerHeartbeat(_) => {
-                    Response::ConsumerHeartbeat(Err(GroupError::UnsupportedVersion))
-                }
-                Request::DescribeConsumer(request) => Response::DescribeConsumer(
-                    request
-                        .groups
-                        .into_iter()
-                        .map(|group| {
-                            let error = not_found(&group);
-                            (group, Err(error))
-                        })
-                        .collect(),
-                ),
-            },
-        )
+    fn handle(&mut self, waiter: W, request: Request, image: &Image, now: Now) -> Step<Self> {
+        let mut step = Step::none();
+        match request {
+            Request::Join(join) => self.join(join, waiter, now, &mut step),
+            Request::Sync(sync) => {
+                let id = sync.group.clone();
+                self.classic(&id, now, &mut step, waiter, Response::Sync, |group, waiter, turn| {
+                    group.sync(sync, waiter, turn);
+                });
+            }
+            Request::Heartbeat(beat) => {
+                let id = beat.group.clone();
+                self.classic(&id, now, &mut step, waiter, Response::Heartbeat, |group, waiter, turn| {
+                    let answer = group.heartbeat(&beat, now);
+                    turn.step.replies.push((waiter, Response::Heartbeat(answer)));
+                });
+            }
+            Request::Leave(leave) => {
+                let id = leave.group.clone();
+                self.classic(&id, now, &mut step, waiter, Response::Leave, |group, waiter, turn| {
+                    group.leave(leave, waiter, turn);
+                });
+            }
+            Request::CommitOffsets(commit) => {
+                let answer = self.commit_offsets(commit, image, now, &mut step.records);
+                step.replies.push((waiter, Response::CommitOffsets(answer)));
+            }
+            Request::FetchOffsets(fetch) => {
+                let answer = self.fetch_offsets(&fetch, image);
+                step.replies.push((waiter, Response::FetchOffsets(answer)));
+            }
+            Request::DeleteOffsets(delete) => {
+                let answer = self.delete_offsets(delete, image, &mut step.records);
+                step.replies.push((waiter, Response::DeleteOffsets(answer)));
+            }
+            Request::List(list) => step.replies.push((waiter, Response::List(self.list(&list)))),
+            Request::Describe(describe) => {
+                step.replies.push((waiter, Response::Describe(self.describe(describe))));
+            }
+            Request::Delete(delete) => {
+                self.deletions.push_back(Deletion::new(waiter, delete));
+                self.advance_deletions(&mut step);
+            }
+            Request::ConsumerHeartbeat(_) => {
+                let answer = Err(GroupError::UnsupportedVersion);
+                step.replies.push((waiter, Response::ConsumerHeartbeat(answer)));
+            }
+            Request::DescribeConsumer(describe) => {
+                let not_found = |group: GroupId| {
+                    let error = administration::not_found(&group);
+                    (group, Err(error))
+                };
+                let answer = describe.groups.into_iter().map(not_found).collect();
+                step.replies.push((waiter, Response::DescribeConsumer(answer)));
+            }
+        }
+        step
     }
 
-    fn apply(&mut self, _record: &Record, _now: Now) {}
+    fn apply(&mut self, record: &Record, now: Now) {
+        match record {
+            Record::Offset { group, topic, partition, value: Some(value) } => {
+                self.group_of_offsets(group, now);
+                self.offsets.put(group, topic, *partition, value);
+            }
+            Record::Offset { group, topic, partition, value: None } => {
+                self.offsets.remove(group, topic, *partition);
+            }
+            Record::Classic { group: id, value: Some(value) } => {
+                let group =
+                    self.groups.entry(id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(now)));
+                let Group::Classic(classic) = group;
+                classic.adopt(value);
+                self.timers.arm(id, classic.due());
+            }
+            Record::Classic { group, value: None } => {
+                self.groups.remove(group);
+                self.timers.forget(group);
+            }
+            _consumer => {}
+        }
+    }
 
-    fn loaded(&mut self, _image: &Image, _now: Now) {}
+    fn loaded(&mut self, image: &Image, now: Now) {
+        let mut step = Step::none();
+        for (id, group) in &mut self.groups {
+            let Group::Classic(classic) = group;
+            let mut turn = Turn { group: id, settings: &self.settings.classic, now, step: &mut step };
+            classic.loaded(&mut turn);
+            self.timers.arm(id, classic.due());
+        }
+        debug_assert!(step.records.is_empty() && step.replies.is_empty(), "nobody waits and nobody has come");
+        self.sweep.start(image, now, self.settings.offsets.retention_check_interval);
+    }
 
-    fn tick(&mut self, _image: &Image, _now: Now) -> Step<Self> {
-        Step::none()
+    fn tick(&mut self, image: &Image, now: Now) -> Step<Self> {
+        let mut step = Step::none();
+        while let Some(id) = self.timers.pop_due(now.monotonic) {
+            let Some(Group::Classic(classic)) = self.groups.get_mut(&id) else { continue };
+            let mut turn = Turn { group: &id, settings: &self.settings.classic, now, step: &mut step };
+            classic.tick(&mut turn);
+            self.timers.arm(&id, classic.due());
+            if step.records.iter().map(Record::weight).sum::<usize>() > MAX_STEP_BYTES / 2 {
+                break;
+            }
+        }
+        self.advance_deletions(&mut step);
+        self.sweep(image, now, &mut step.records);
+        step
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
-        None
+        if !self.deletions.is_empty() {
+            return Some(Monotonic::ZERO);
+        }
+        [self.timers.next(), self.sweep.next()].into_iter().flatten().min()
     }
 
     fn dissolve(self) -> Vec<W> {
-        self.parked
+        let members = self.groups.into_values().flat_map(|group| {
+            let Group::Classic(classic) = group;
+            classic.dissolve()
+        });
+        members.chain(self.deletions.into_iter().map(Deletion::into_waiter)).collect()
     }
 }

@@ -9,12 +9,16 @@
 //! | [`request`], [`response`] | what can be asked, what is answered, every error |
 //! | [`record`] | what is written, in Kafka's schemas |
 //! | [`settings`] | what the configuration says |
+//! | [`groups`] | [`Groups`]: which group a request is about, the timers, offsets, administration |
+//! | [`classic`] | one classic group |
 //! | [`assignor`], [`partitions`] | who shall own what in a consumer-protocol group |
-//! | [`groups`] | [`Groups`] |
+//! | [`offsets`] | committed offsets in little memory |
 
 pub mod assignor;
+pub mod classic;
 pub mod groups;
 pub mod ids;
+pub mod offsets;
 pub mod partitions;
 pub mod record;
 pub mod request;

@@ -148,6 +148,30 @@ impl Record {
         }
     }
 
+    /// About how many bytes it takes in a batch; more rather than fewer.
+    pub fn weight(&self) -> usize {
+        const FIXED: usize = 64;
+        let group = self.group().as_str().len();
+        FIXED
+            + group
+            + match self {
+                Self::Offset { topic, value, .. } => {
+                    topic.len() + value.as_ref().map_or(0, |value| value.metadata.len())
+                }
+                Self::Classic { value, .. } => value.as_ref().map_or(0, ClassicGroupValue::weight),
+                Self::ConsumerMember { value: Some(value), .. } => value.weight(),
+                Self::TargetAssignment { value: Some(topics), .. } => {
+                    topics.iter().map(|topic| 32 + 4 * topic.partitions.len()).sum()
+                }
+                Self::CurrentAssignment { value: Some(value), .. } => value.weight(),
+                Self::RegularExpression { regex, value, .. } => {
+                    let topics = value.iter().flat_map(|value| &value.topics);
+                    regex.len() + topics.map(|topic| 3 + topic.len()).sum::<usize>()
+                }
+                _ => 0,
+            }
+    }
+
     /// Key and value as they stand in the log.
     ///
     /// # Errors

@@ -105,7 +105,7 @@ pub struct TopicOutcome {
 pub struct FetchedTopic {
     /// Its name; `None` if it was asked for by an identity nothing has.
     pub name: Option<Arc<str>>,
-    /// Its identity; `None` if there is no such topic now.
+    /// Its identity, as asked or as it is now; `None` if there is no such topic now.
     pub id: Option<TopicId>,
     /// One per partition: the offset, `None` if nothing was committed, or why it cannot be told.
     pub partitions: Vec<(PartitionIndex, Result<Option<CommittedOffset>, GroupError>)>,

@@ -56,6 +56,19 @@ pub(super) fn to_wire(group: &GroupId, value: Option<&ClassicGroupValue>) -> (Gr
 }
 
 impl ClassicGroupValue {
+    /// About how many bytes it takes; more rather than fewer.
+    pub(super) fn weight(&self) -> usize {
+        let member = |member: &ClassicMemberValue| {
+            64 + member.member.as_str().len()
+                + member.instance.as_ref().map_or(0, |name| name.as_str().len())
+                + member.client_id.len()
+                + member.client_host.len()
+                + member.subscription.len()
+                + member.assignment.len()
+        };
+        64 + self.members.iter().map(member).sum::<usize>()
+    }
+
     fn to_wire(&self) -> GroupMetadataValue {
         GroupMetadataValue {
             protocol_type: self.protocol_type.to_string(),

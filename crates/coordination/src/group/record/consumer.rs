@@ -138,6 +138,26 @@ pub struct RegularExpressionValue {
     pub matched_at: Timestamp,
 }
 
+impl ConsumerMemberValue {
+    /// About how many bytes it takes; more rather than fewer.
+    pub(super) fn weight(&self) -> usize {
+        let shared = [&self.rack, &self.regex, &self.assignor].into_iter().flatten();
+        let texts = shared.chain(&self.topics).chain([&self.client_id, &self.client_host]);
+        let protocols = self.classic.iter().flat_map(|classic| &classic.protocols);
+        64 + texts.map(|text| 3 + text.len()).sum::<usize>()
+            + self.instance.as_ref().map_or(0, |name| name.as_str().len())
+            + protocols.map(|known| 10 + known.name.len() + known.metadata.len()).sum::<usize>()
+    }
+}
+
+impl CurrentAssignmentValue {
+    /// About how many bytes it takes; more rather than fewer.
+    pub(super) fn weight(&self) -> usize {
+        let topics = self.assigned.iter().chain(&self.pending_revocation);
+        32 + topics.map(|topic| 40 + 8 * topic.partitions.len()).sum::<usize>()
+    }
+}
+
 pub(super) fn group_to_wire(group: &GroupId, value: Option<&ConsumerGroupValue>) -> GroupRecord {
     GroupRecord::ConsumerGroupMetadata(
         GroupKey { group_id: text(group.text()) },
