@@ -9,11 +9,16 @@ const [bootstrap, group, topic, protocol, name] = process.argv.slice(2);
 // Written at once: what a killed process did must not be lost with its buffers.
 const say = (event, rest = {}) => writeSync(1, JSON.stringify({ event, ...rest }) + "\n");
 
+// Where to read on, of partitions that are ours. It is committed again and again, because commitOffsets resolves even when a
+// rebalance refused it; for that reason there is no `committed` line either: the broker is asked instead.
+const positions = new Map();
+
 const config = {
   kafkaJS: { groupId: group, fromBeginning: true, autoCommit: false, logLevel: logLevel.NOTHING },
   "client.id": name,
   rebalance_cb: (error, assignment) => {
     const event = error.code === ErrorCodes.ERR__ASSIGN_PARTITIONS ? "assigned" : "revoked";
+    if (event === "revoked") assignment.forEach((one) => positions.delete(one.partition));
     say(event, { partitions: assignment.map((one) => one.partition).sort() });
   },
 };
@@ -29,8 +34,13 @@ if (protocol === "consumer") {
 async function main() {
   const consumer = new Kafka({ kafkaJS: { brokers: [bootstrap], logLevel: logLevel.NOTHING } }).consumer(config);
   let stopping = false;
+  const commit = async () => {
+    const offsets = [...positions].map(([partition, offset]) => ({ topic, partition, offset: String(offset) }));
+    if (offsets.length > 0) await consumer.commitOffsets(offsets).catch((error) => say("retried", { error: String(error) }));
+  };
   process.on("SIGTERM", async () => {
     stopping = true;
+    await commit();
     await consumer.disconnect();
     say("closed");
     process.exit(0);
@@ -40,23 +50,15 @@ async function main() {
   await consumer.run({
     eachBatchAutoResolve: false,
     eachBatch: async ({ batch, resolveOffset, isStale }) => {
-      let next = null;
       for (const message of batch.messages) {
         if (stopping || isStale()) break;
         say("record", { partition: batch.partition, offset: Number(message.offset) });
         resolveOffset(message.offset);
-        next = Number(message.offset) + 1;
-      }
-      if (next === null) return;
-      try {
-        await consumer.commitOffsets([{ topic, partition: batch.partition, offset: String(next) }]);
-        say("committed", { offsets: { [batch.partition]: next } });
-      } catch (error) {
-        // A rebalance came between: whoever owns the partition next reads these records again.
-        say("retried", { error: String(error) });
+        positions.set(batch.partition, Number(message.offset) + 1);
       }
     },
   });
+  setInterval(commit, 200);
 }
 
 main().catch((error) => {

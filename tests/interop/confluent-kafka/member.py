@@ -46,7 +46,8 @@ if protocol == "consumer":
     # Timeouts and the assignor are the broker's in this protocol.
     config["group.protocol"] = "consumer"
 else:
-    config["session.timeout.ms"] = 4000
+    # A static member has this long to come back.
+    config["session.timeout.ms"] = 10_000 if protocol == "static" else 4_000
     config["heartbeat.interval.ms"] = 500
     config["partition.assignment.strategy"] = "cooperative-sticky" if protocol == "cooperative" else "range"
 if protocol == "static":

@@ -62,7 +62,8 @@ func main() {
 	case "cooperative":
 		options = append(options, kgo.Balancers(kgo.CooperativeStickyBalancer()))
 	case "static":
-		options = append(options, kgo.Balancers(kgo.RangeBalancer()), kgo.InstanceID(name))
+		// A static member has this long to come back.
+		options = append(options, kgo.Balancers(kgo.RangeBalancer()), kgo.InstanceID(name), kgo.SessionTimeout(10*time.Second))
 	default:
 		options = append(options, kgo.Balancers(kgo.RangeBalancer()))
 	}

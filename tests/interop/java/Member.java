@@ -71,7 +71,8 @@ public final class Member {
             configs.put("group.protocol", "consumer");
             return configs;
         }
-        configs.put("session.timeout.ms", 4000);
+        // A static member has this long to come back, a JVM's start included.
+        configs.put("session.timeout.ms", protocol.equals("static") ? 10_000 : 4_000);
         configs.put("heartbeat.interval.ms", 500);
         boolean cooperative = protocol.equals("cooperative");
         configs.put("partition.assignment.strategy",

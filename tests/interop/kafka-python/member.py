@@ -44,7 +44,8 @@ consumer = KafkaConsumer(
     client_id=name,
     auto_offset_reset="earliest",
     enable_auto_commit=False,
-    session_timeout_ms=4000,
+    # A static member has this long to come back.
+    session_timeout_ms=10_000 if protocol == "static" else 4_000,
     heartbeat_interval_ms=500,
     partition_assignment_strategy=[CooperativeStickyAssignor if protocol == "cooperative" else RangePartitionAssignor],
     group_instance_id=name if protocol == "static" else None,

@@ -77,6 +77,8 @@ func main() {
 	config.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategy}
 	if protocol == "static" {
 		config.Consumer.Group.InstanceId = name
+		// A static member has this long to come back.
+		config.Consumer.Group.Session.Timeout = 10 * time.Second
 	}
 	client, err := sarama.NewConsumerGroup([]string{bootstrap}, group, config)
 	if err != nil {

@@ -70,7 +70,9 @@ fn consumer(bootstrap: &str, group: &str, protocol: &str, name: &str) -> BaseCon
         // Timeouts and the assignor are the broker's in this protocol.
         config.set("group.protocol", "consumer");
     } else {
-        config.set("session.timeout.ms", "4000").set("heartbeat.interval.ms", "500");
+        // A static member has this long to come back.
+        let session = if protocol == "static" { "10000" } else { "4000" };
+        config.set("session.timeout.ms", session).set("heartbeat.interval.ms", "500");
         let assignor = if protocol == "cooperative" { "cooperative-sticky" } else { "range" };
         config.set("partition.assignment.strategy", assignor);
     }
