@@ -21,8 +21,8 @@ pub(super) struct Frames {
     kind: u8,
     /// Bytes of the frame that have not come.
     missing: usize,
-    /// Bytes of the frame that have, if it is no DATA.
-    other: usize,
+    /// Bytes of the frame that have, while some are missing.
+    partial: usize,
 }
 
 impl Frames {
@@ -33,12 +33,9 @@ impl Frames {
             if self.missing > 0 {
                 let (taken, rest) = bytes.split_at(self.missing.min(bytes.len()));
                 self.missing -= taken.len();
-                match self.kind {
-                    DATA => data += taken.len(),
-                    _ => self.other += taken.len(),
-                }
-                if self.missing == 0 {
-                    self.other = 0;
+                self.partial = if self.missing > 0 { self.partial + taken.len() } else { 0 };
+                if self.kind == DATA {
+                    data += taken.len();
                 }
                 bytes = rest;
                 continue;
@@ -59,8 +56,13 @@ impl Frames {
     }
 
     /// Bytes that have come of a frame that is not whole and no DATA.
-    pub(super) fn partial(&self) -> usize {
-        self.other
+    pub(super) fn partial_other(&self) -> usize {
+        if self.kind == DATA { 0 } else { self.partial }
+    }
+
+    /// The same of DATA. hyper hands it on when the frame is whole.
+    pub(super) fn partial_data(&self) -> usize {
+        if self.kind == DATA { self.partial } else { 0 }
     }
 }
 
@@ -140,11 +142,18 @@ mod tests {
         for step in [1, 2, 3, 7, 9, 100, bytes.len()] {
             let mut frames = Frames::default();
             let data: usize = bytes.chunks(step).map(|chunk| frames.push(chunk)).sum();
-            assert_eq!((data, frames.partial()), (705, 0), "cut every {step} bytes");
+            assert_eq!(
+                (data, frames.partial_data(), frames.partial_other()),
+                (705, 0, 0),
+                "cut every {step} bytes"
+            );
         }
         let mut frames = Frames::default();
-        assert_eq!((frames.push(&bytes[..200]), frames.partial()), (0, 191));
-        assert_eq!((frames.push(&bytes[200..400]), frames.partial()), (82, 0));
+        assert_eq!((frames.push(&bytes[..200]), frames.partial_data(), frames.partial_other()), (0, 0, 191));
+        assert_eq!(
+            (frames.push(&bytes[200..400]), frames.partial_data(), frames.partial_other()),
+            (82, 82, 0)
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! request is here said of a connection: when memory is spent and its turn comes to read beyond the bound, it may read until one
 //! of its messages is whole. If none is after as much as one message and the connection's window may be, it is closed.
 //!
-//! What hyper throws away (DATA of a call that has ended) it tells nobody. It is forgotten here when the next call ends; until
-//! then it counts, up to the window of the connection.
+//! What hyper throws away (DATA of a call that has ended) it tells nobody. It is forgotten here when the next call ends, or when
+//! nothing has come for a second: what hyper still has for a call that wants it was taken by then.
 
 mod framing;
 
@@ -133,7 +133,8 @@ impl ConnectionMemory {
         let mut state = self.state.lock();
         let data = state.frames.push(bytes);
         if data > 0 {
-            state.untaken += data;
+            // Without a call there is nobody hyper could keep it for; the first DATA of the first call counts when it is taken.
+            state.untaken += if state.calls > 0 { data } else { 0 };
             state.sent += data;
             state.last_sent = Instant::now();
         }
@@ -161,11 +162,23 @@ impl ConnectionMemory {
     }
 
     fn look(&self, now: Instant) -> Option<usize> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        if now >= state.last_sent + STALL {
+            self.forget_what_is_gone(&mut state);
+        }
         let dawdles = state.begun() > 0 && state.pace.is_slow(state.sent, state.last_sent, now);
         let takes_nothing = self.unread.load(Ordering::Relaxed) > 0 && now >= state.last_sent + STALL;
         let is_slow = state.account.is_in_the_way() && (dawdles || takes_nothing);
         (is_slow || self.is_unfair(&state)).then(|| state.held())
+    }
+
+    /// What no call has taken though it could is not there any more, but for a frame that is not whole.
+    fn forget_what_is_gone(&self, state: &mut State) {
+        if state.calls == 0 || state.held_back == 0 {
+            state.untaken = state.frames.partial_data();
+            state.note_an_end();
+            self.settle(state);
+        }
     }
 
     /// Whether the connection has used its turn beyond the bound for several messages at once, none of which it has ended.
@@ -185,7 +198,7 @@ impl ConnectionMemory {
 
 impl State {
     fn held(&self) -> usize {
-        self.frames.partial() + self.untaken + self.arriving + self.in_work
+        self.frames.partial_other() + self.untaken + self.arriving + self.in_work
     }
 
     /// What the client has begun and not ended, as far as the delay is not ours.
@@ -271,12 +284,8 @@ impl Drop for CallMemory {
         self.answer_is_unread(false);
         let mut state = self.connection.state.lock();
         state.calls -= 1;
-        // What hyper held for this call is gone. Of what it holds for others, those that are not held back take it any moment.
-        if state.calls == 0 || state.held_back == 0 {
-            state.untaken = 0;
-        }
-        state.note_an_end();
-        self.connection.settle(&mut state);
+        // Its own is gone, and what hyper has for others they take any moment: it counts again then.
+        self.connection.forget_what_is_gone(&mut state);
     }
 }
 

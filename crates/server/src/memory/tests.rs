@@ -69,21 +69,29 @@ fn each_message_of_a_stream_counts_for_itself() {
 fn what_hyper_throws_away_is_forgotten_when_a_call_ends() {
     let memory = RequestMemory::new(Some(BOUND));
     let connection = ConnectionMemory::new(&memory, MAX_BEYOND);
+    connection.read(&data(&message(4 * SMALL)));
+    assert_eq!(memory.used(), 0, "there is no call it could be for");
     let (gone, other) = (connection.call(), connection.call());
     connection.read(&data(&message(4 * SMALL)));
     other.hold_back(true);
     drop(gone);
     assert_eq!(memory.used(), 4 * SMALL + 5, "it may be the other call's, which takes nothing now");
     other.hold_back(false);
+    let late = Instant::now() + Duration::from_secs(2);
+    assert_eq!(connection.look(late), None);
+    assert_eq!(memory.used(), 0, "it was not the other's, which would have taken it");
+    let half = data(&message(4 * SMALL));
+    connection.read(&half[..3 * SMALL]);
+    assert_eq!(connection.look(late + Duration::from_secs(60)), None);
+    assert_eq!(memory.used(), 3 * SMALL - 9, "half a frame is there, and nobody can take it yet");
     drop(other);
-    assert_eq!(memory.used(), 0);
 }
 
 #[test]
 fn when_memory_is_spent_a_connection_waits_until_another_lets_go() {
     let memory = RequestMemory::new(Some(BOUND));
     let [holder, ahead, behind] = [(); 3].map(|()| ConnectionMemory::new(&memory, MAX_BEYOND));
-    let held = holder.call();
+    let [held, _ahead, _behind] = [&holder, &ahead, &behind].map(|connection| connection.call());
     let sent = message(BOUND);
     holder.read(&data(&sent));
     held.take(&sent);
@@ -101,11 +109,16 @@ fn when_memory_is_spent_a_connection_waits_until_another_lets_go() {
 fn a_client_that_stops_in_a_message_is_in_the_way_when_memory_is_spent() {
     let memory = RequestMemory::new(Some(BOUND));
     let [slow, spent] = [(); 2].map(|()| ConnectionMemory::new(&memory, MAX_BEYOND));
-    slow.read(&data(&message(5 * SMALL)[..2 * SMALL]));
+    let [call, other] = [&slow, &spent].map(|connection| connection.call());
+    let half = &message(5 * SMALL)[..2 * SMALL];
+    slow.read(&data(half));
+    call.take(half);
     slow.awaited();
     let now = Instant::now();
     assert_eq!(slow.look(now + Duration::from_secs(60)), None, "there is memory");
-    spent.read(&data(&message(BOUND)));
+    let whole = message(BOUND);
+    spent.read(&data(&whole));
+    other.take(&whole);
     assert_eq!(slow.look(now + Duration::from_millis(500)), None);
     assert_eq!(slow.look(now + Duration::from_secs(2)), Some(2 * SMALL));
     assert_eq!(spent.look(now + Duration::from_secs(2)), None, "its time has not begun");
@@ -131,6 +144,7 @@ fn a_client_that_waits_for_us_is_not_in_the_way_and_one_that_takes_no_answers_is
 fn messages_mixed_beyond_the_bound_end_their_connection() {
     let memory = RequestMemory::new(Some(BOUND));
     let connection = ConnectionMemory::new(&memory, MAX_BEYOND);
+    let _call = connection.call();
     connection.read(&data(&message(30 * BOUND)[..BOUND]));
     assert_eq!(may_read(&connection), Some(usize::MAX), "its turn beyond the bound");
     connection.read(&data(&message(30 * BOUND)[..MAX_BEYOND]));
