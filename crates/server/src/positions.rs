@@ -107,7 +107,7 @@ impl Wanted {
                 Ok(v1::Landmark::Latest) => Ok(Self::LookUp(WantedOffset::Latest)),
                 Ok(v1::Landmark::MaxTimestamp) => Ok(Self::LookUp(WantedOffset::MaxTimestamp)),
                 Ok(v1::Landmark::Unspecified) | Err(_) => Err(invalid(format!(
-                    "the landmark {landmark} is no place; LANDMARK_EARLIEST, LANDMARK_LATEST and LANDMARK_MAX_TIMESTAMP are"
+                    "the landmark {landmark} is no place; 1 is the earliest, 2 the latest"
                 ))),
             },
         }

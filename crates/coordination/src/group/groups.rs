@@ -2,20 +2,22 @@
 
 mod administration;
 mod committing;
+mod consuming;
 mod retention;
 mod timers;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ottla_record::{Monotonic, Now};
 
 use self::administration::Deletion;
 use self::retention::Sweep;
 use self::timers::Timers;
-use super::classic::{ClassicGroup, Turn};
+use super::classic::{ClassicGroup, Retention, Turn};
+use super::consumer::{ConsumerGroup, Topics};
 use super::ids::GroupId;
 use super::offsets::Offsets;
 use super::record::Record;
@@ -38,6 +40,7 @@ pub struct Groups<W> {
     groups: BTreeMap<GroupId, Group<W>>,
     offsets: Offsets,
     timers: Timers,
+    topics: Topics,
     deletions: VecDeque<Deletion<W>>,
     sweep: Sweep,
 }
@@ -47,6 +50,8 @@ pub struct Groups<W> {
 pub(in crate::group) enum Group<W> {
     /// The members assign.
     Classic(ClassicGroup<W>),
+    /// The coordinator assigns (KIP-848).
+    Consumer(ConsumerGroup),
 }
 
 impl<W> Groups<W> {
@@ -57,6 +62,7 @@ impl<W> Groups<W> {
             groups: BTreeMap::new(),
             offsets: Offsets::default(),
             timers: Timers::default(),
+            topics: Topics::new(),
             deletions: VecDeque::new(),
             sweep: Sweep::default(),
         }
@@ -85,8 +91,7 @@ impl<W> Groups<W> {
     /// The first broken invariant, in words.
     pub fn check_invariants(&self) -> Result<(), String> {
         for (id, group) in &self.groups {
-            let Group::Classic(classic) = group;
-            classic.check_invariants().map_err(|why| format!("group {id}: {why}"))?;
+            group.check_invariants().map_err(|why| format!("group {id}: {why}"))?;
             if !self.timers.covers(id, group.due()) {
                 return Err(format!("group {id}: no timer at {:?}", group.due()));
             }
@@ -99,6 +104,7 @@ impl<W> Groups<W> {
             return step.replies.push((waiter, Response::Join(Err(error))));
         }
         let id = join.group.clone();
+        self.make_way_for_classic(&id, now, &mut step.records);
         // Only one that comes without an id can be the first.
         if join.member.is_none() && !self.groups.contains_key(&id) {
             self.groups.insert(id.clone(), Group::Classic(ClassicGroup::new(now)));
@@ -140,7 +146,9 @@ impl<W> Groups<W> {
         let Some(group) = self.groups.get_mut(id) else {
             return step.replies.push((waiter, response(Err(GroupError::UnknownMemberId))));
         };
-        let Group::Classic(classic) = group;
+        let Group::Classic(classic) = group else {
+            return step.replies.push((waiter, response(Err(GroupError::UnknownMemberId))));
+        };
         decide(classic, waiter, &mut Turn { group: id, settings: &self.settings.classic, now, step });
         self.timers.arm(id, classic.due());
     }
@@ -154,25 +162,82 @@ impl<W> Groups<W> {
 
     /// True if a record tells of the group.
     fn is_remembered(&self, id: &GroupId) -> bool {
-        let Some(Group::Classic(classic)) = self.groups.get(id) else { return false };
-        classic.generation() > super::Generation::default() || !self.offsets.is_empty(id)
+        match self.groups.get(id) {
+            Some(Group::Classic(classic)) => {
+                classic.generation() > super::Generation::default() || !self.offsets.is_empty(id)
+            }
+            Some(Group::Consumer(_)) => true,
+            None => false,
+        }
     }
 }
 
 impl<W> Group<W> {
     fn is_forgettable(&self) -> bool {
-        let Self::Classic(classic) = self;
-        classic.is_forgettable()
+        match self {
+            Self::Classic(classic) => classic.is_forgettable(),
+            Self::Consumer(group) => group.is_empty(),
+        }
     }
 
     fn due(&self) -> Monotonic {
-        let Self::Classic(classic) = self;
-        classic.due()
+        match self {
+            Self::Classic(classic) => classic.due(),
+            Self::Consumer(group) => group.due(),
+        }
     }
 
     fn member_count(&self) -> usize {
-        let Self::Classic(classic) = self;
-        classic.members().len()
+        match self {
+            Self::Classic(classic) => classic.members().len(),
+            Self::Consumer(group) => group.member_count(),
+        }
+    }
+
+    /// The records that delete it.
+    fn tombstones(&self, id: &GroupId) -> Vec<Record> {
+        match self {
+            Self::Classic(_) => vec![Record::Classic { group: id.clone(), value: None }],
+            Self::Consumer(group) => group.tombstones(),
+        }
+    }
+
+    fn check_delete_offsets(&self) -> Result<(), GroupError> {
+        match self {
+            Self::Classic(classic) => classic.check_delete_offsets(),
+            // Which offsets are in use can always be told.
+            Self::Consumer(_) => Ok(()),
+        }
+    }
+
+    /// The topics that a classic group's members read, which takes a look into what they said.
+    fn subscribed_topics(&self) -> BTreeSet<String> {
+        match self {
+            Self::Classic(classic) => classic.subscribed_topics().unwrap_or_default(),
+            Self::Consumer(_) => BTreeSet::new(),
+        }
+    }
+
+    /// True if a member reads the topic; `subscribed` are the group's [`subscribed_topics`](Self::subscribed_topics).
+    fn reads(&self, subscribed: &BTreeSet<String>, topic: &str) -> bool {
+        match self {
+            Self::Classic(_) => subscribed.contains(topic),
+            Self::Consumer(group) => group.is_subscribed(topic),
+        }
+    }
+
+    fn retention(&self) -> Retention {
+        match self {
+            Self::Classic(classic) => classic.retention(),
+            Self::Consumer(_) => Retention::SinceCommit,
+        }
+    }
+
+    fn check_invariants(&self) -> Result<(), String> {
+        match self {
+            Self::Classic(classic) => classic.check_invariants(),
+            Self::Consumer(group) => group.check_invariants(),
+        }
     }
 }
 
@@ -225,16 +290,12 @@ impl<W> Machine for Groups<W> {
                 self.deletions.push_back(Deletion::new(waiter, delete));
                 self.advance_deletions(&mut step);
             }
-            Request::ConsumerHeartbeat(_) => {
-                let answer = Err(GroupError::UnsupportedVersion);
+            Request::ConsumerHeartbeat(beat) => {
+                let answer = self.consumer_heartbeat(&beat, image, now, &mut step.records);
                 step.replies.push((waiter, Response::ConsumerHeartbeat(answer)));
             }
             Request::DescribeConsumer(describe) => {
-                let not_found = |group: GroupId| {
-                    let error = administration::not_found(&group);
-                    (group, Err(error))
-                };
-                let answer = describe.groups.into_iter().map(not_found).collect();
+                let answer = self.describe_consumer(describe, image, now);
                 step.replies.push((waiter, Response::DescribeConsumer(answer)));
             }
         }
@@ -251,27 +312,35 @@ impl<W> Machine for Groups<W> {
                 self.offsets.remove(group, topic, *partition);
             }
             Record::Classic { group: id, value: Some(value) } => {
-                let group =
-                    self.groups.entry(id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(now)));
-                let Group::Classic(classic) = group;
+                if !matches!(self.groups.get(id), Some(Group::Classic(_))) {
+                    self.groups.insert(id.clone(), Group::Classic(ClassicGroup::new(now)));
+                }
+                let Some(Group::Classic(classic)) = self.groups.get_mut(id) else { return };
                 classic.adopt(value);
                 self.timers.arm(id, classic.due());
             }
             Record::Classic { group, value: None } => {
+                if matches!(self.groups.get(group), Some(Group::Consumer(_))) {
+                    return;
+                }
                 self.groups.remove(group);
                 self.timers.forget(group);
             }
-            _consumer => {}
+            consumer => self.apply_consumer(consumer, now),
         }
     }
 
     fn loaded(&mut self, image: &Image, now: Now) {
         let mut step = Step::none();
         for (id, group) in &mut self.groups {
-            let Group::Classic(classic) = group;
-            let mut turn = Turn { group: id, settings: &self.settings.classic, now, step: &mut step };
-            classic.loaded(&mut turn);
-            self.timers.arm(id, classic.due());
+            match group {
+                Group::Classic(classic) => {
+                    let settings = &self.settings.classic;
+                    classic.loaded(&mut Turn { group: id, settings, now, step: &mut step });
+                }
+                Group::Consumer(group) => group.loaded(now.monotonic),
+            }
+            self.timers.arm(id, group.due());
         }
         debug_assert!(step.records.is_empty() && step.replies.is_empty(), "nobody waits and nobody has come");
         self.sweep.start(image, now, self.settings.offsets.retention_check_interval);
@@ -280,7 +349,10 @@ impl<W> Machine for Groups<W> {
     fn tick(&mut self, image: &Image, now: Now) -> Step<Self> {
         let mut step = Step::none();
         while let Some(id) = self.timers.pop_due(now.monotonic) {
-            let Some(Group::Classic(classic)) = self.groups.get_mut(&id) else { continue };
+            let Some(Group::Classic(classic)) = self.groups.get_mut(&id) else {
+                self.tick_consumer(&id, image, now, &mut step.records);
+                continue;
+            };
             let mut turn = Turn { group: &id, settings: &self.settings.classic, now, step: &mut step };
             classic.tick(&mut turn);
             self.timers.arm(&id, classic.due());
@@ -301,10 +373,11 @@ impl<W> Machine for Groups<W> {
     }
 
     fn dissolve(self) -> Vec<W> {
-        let members = self.groups.into_values().flat_map(|group| {
-            let Group::Classic(classic) = group;
-            classic.dissolve()
+        let members = self.groups.into_values().filter_map(|group| match group {
+            Group::Classic(classic) => Some(classic.dissolve()),
+            Group::Consumer(_) => None,
         });
+        let members = members.flatten();
         members.chain(self.deletions.into_iter().map(Deletion::into_waiter)).collect()
     }
 }

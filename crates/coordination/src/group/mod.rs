@@ -11,11 +11,13 @@
 //! | [`settings`] | what the configuration says |
 //! | [`groups`] | [`Groups`]: which group a request is about, the timers, offsets, administration |
 //! | [`classic`] | one classic group |
+//! | `consumer` | one group of the consumer protocol |
 //! | [`assignor`], [`partitions`] | who shall own what in a consumer-protocol group |
 //! | [`offsets`] | committed offsets in little memory |
 
 pub mod assignor;
 pub mod classic;
+mod consumer;
 pub mod groups;
 pub mod ids;
 pub mod offsets;

@@ -148,6 +148,21 @@ impl Record {
         }
     }
 
+    /// True if it deletes what its key names.
+    pub fn deletes(&self) -> bool {
+        match self {
+            Self::Offset { value, .. } => value.is_none(),
+            Self::Classic { value, .. } => value.is_none(),
+            Self::ConsumerGroup { value, .. } => value.is_none(),
+            Self::ConsumerPartitionMetadata { value, .. } => value.is_none(),
+            Self::ConsumerMember { value, .. } => value.is_none(),
+            Self::TargetEpoch { value, .. } => value.is_none(),
+            Self::TargetAssignment { value, .. } => value.is_none(),
+            Self::CurrentAssignment { value, .. } => value.is_none(),
+            Self::RegularExpression { value, .. } => value.is_none(),
+        }
+    }
+
     /// About how many bytes it takes in a batch; more rather than fewer.
     pub fn weight(&self) -> usize {
         const FIXED: usize = 64;

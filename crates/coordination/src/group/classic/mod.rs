@@ -33,6 +33,7 @@ use std::time::Duration;
 use ottla_record::{Monotonic, Now, Timestamp};
 
 pub(in crate::group) use self::member::Member;
+pub(in crate::group) use self::offsets::Retention;
 use super::groups::Groups;
 use super::ids::{Generation, GroupId, InstanceId, MemberId};
 use super::record::{ClassicGroupValue, Record};
@@ -139,6 +140,11 @@ impl<W> ClassicGroup<W> {
     /// Its members by id.
     pub(in crate::group) fn members(&self) -> &BTreeMap<MemberId, Member<W>> {
         &self.members
+    }
+
+    /// True if nobody is in it, promised a place or not.
+    pub(in crate::group) fn is_empty(&self) -> bool {
+        self.state == GroupState::Empty
     }
 
     /// True if nobody is in it and nobody was promised a place.

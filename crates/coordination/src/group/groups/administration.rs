@@ -1,6 +1,7 @@
 //! Groups listed, described and deleted.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::{Group, Groups, MAX_STEP_BYTES};
 use crate::group::ids::GroupId;
@@ -33,13 +34,11 @@ impl<W> Groups<W> {
             names.is_empty() || names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
         };
         let listed = self.groups.iter().map(|(id, group)| {
-            let Group::Classic(classic) = group;
-            Listed {
-                group: id.clone(),
-                protocol_type: classic.protocol_type(),
-                state: classic.state(),
-                group_type: GroupType::Classic,
-            }
+            let (protocol_type, state, group_type) = match group {
+                Group::Classic(classic) => (classic.protocol_type(), classic.state(), GroupType::Classic),
+                Group::Consumer(group) => (Arc::from("consumer"), group.state(), GroupType::Consumer),
+            };
+            Listed { group: id.clone(), protocol_type, state, group_type }
         });
         listed
             .filter(|group| among(&list.states, group.state.as_str()))
@@ -54,6 +53,9 @@ impl<W> Groups<W> {
         let describe = |id: GroupId| {
             let described = match self.groups.get(&id) {
                 Some(Group::Classic(classic)) => Ok(classic.describe()),
+                Some(Group::Consumer(_)) => {
+                    Err(GroupError::GroupIdNotFound(format!("Group {id} is not a classic group.")))
+                }
                 None => Err(not_found(&id)),
             };
             (id, described)
@@ -73,6 +75,8 @@ impl<W> Groups<W> {
             };
             let result = match self.groups.get(id) {
                 Some(Group::Classic(classic)) => classic.check_delete(),
+                Some(Group::Consumer(group)) if group.is_empty() => Ok(()),
+                Some(Group::Consumer(_)) => Err(GroupError::NonEmptyGroup),
                 None => Err(not_found(id)),
             };
             if result.is_ok() {
@@ -87,7 +91,10 @@ impl<W> Groups<W> {
                     room = left;
                     step.records.push(record);
                 }
-                step.records.push(Record::Classic { group: id.clone(), value: None });
+                match self.groups.get(id) {
+                    Some(Group::Consumer(group)) => step.records.extend(group.tombstones()),
+                    _ => step.records.push(Record::Classic { group: id.clone(), value: None }),
+                }
             }
             if let Some(id) = deletion.todo.pop_front() {
                 deletion.done.push((id, result));

@@ -21,7 +21,7 @@ impl<W> Groups<W> {
         now: Now,
         records: &mut Vec<Record>,
     ) -> Result<Vec<TopicOutcome>, GroupError> {
-        self.check_commit(&commit)?;
+        self.check_commit(&commit, image)?;
         if let Some(Group::Classic(classic)) = self.groups.get_mut(&commit.group) {
             classic.heard_by_commit(commit.member.as_ref(), now);
             self.timers.arm(&commit.group, classic.due());
@@ -61,13 +61,14 @@ impl<W> Groups<W> {
         Ok(outcomes)
     }
 
-    fn check_commit(&self, commit: &CommitOffsets) -> Result<(), GroupError> {
+    fn check_commit(&self, commit: &CommitOffsets, image: &Image) -> Result<(), GroupError> {
         match self.groups.get(&commit.group) {
             Some(Group::Classic(classic)) => classic.check_commit(
                 commit.member.as_ref(),
                 commit.instance.as_ref(),
                 commit.generation_or_epoch,
             ),
+            Some(Group::Consumer(group)) => group.check_commit(commit, image),
             // From an administrator, or from a client that assigns itself its partitions: the group is made by its offsets.
             None if commit.generation_or_epoch.is_none() => Ok(()),
             None if commit.knows_member_epochs => Err(not_found(&commit.group)),
@@ -98,6 +99,9 @@ impl<W> Groups<W> {
         fetch: &FetchOffsets,
         image: &Image,
     ) -> Result<Vec<FetchedTopic>, GroupError> {
+        if let Some(Group::Consumer(group)) = self.groups.get(&fetch.group) {
+            group.validate_fetch(fetch.member.as_ref(), fetch.epoch)?;
+        }
         let Some(topics) = &fetch.topics else { return Ok(self.fetch_all(fetch, image)) };
         Ok(topics
             .iter()
@@ -151,9 +155,8 @@ impl<W> Groups<W> {
         records: &mut Vec<Record>,
     ) -> Result<Vec<TopicOutcome>, GroupError> {
         let group = self.groups.get(&delete.group).ok_or_else(|| not_found(&delete.group))?;
-        let Group::Classic(classic) = group;
-        classic.check_delete_offsets()?;
-        let subscribed = classic.subscribed_topics().unwrap_or_default();
+        group.check_delete_offsets()?;
+        let subscribed = group.subscribed_topics();
         let outcomes = delete.topics.into_iter().map(|asked| {
             let known = resolve(&asked.topic, image);
             let name = match (&asked.topic, &known) {
@@ -162,9 +165,7 @@ impl<W> Groups<W> {
             };
             let outcome = |partition: PartitionIndex| {
                 let result = match &name {
-                    Some(name) if subscribed.contains(name.as_ref()) => {
-                        Err(GroupError::GroupSubscribedToTopic)
-                    }
+                    Some(name) if group.reads(&subscribed, name) => Err(GroupError::GroupSubscribedToTopic),
                     Some(name) if self.offsets.get(&delete.group, name, partition).is_some() => {
                         records.push(Record::Offset {
                             group: delete.group.clone(),

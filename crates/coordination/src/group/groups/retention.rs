@@ -7,7 +7,7 @@ use std::time::Duration;
 use ottla_record::{Monotonic, Now};
 
 use super::committing::is_of_another_topic;
-use super::{Group, Groups, MAX_STEP_BYTES};
+use super::{Groups, MAX_STEP_BYTES};
 use crate::group::ids::GroupId;
 use crate::group::record::Record;
 use crate::metadata::{Image, TopicChange};
@@ -103,12 +103,11 @@ impl<W> Groups<W> {
         let retention = self.settings.offsets.retention;
         let mut last = self.sweep.after.clone();
         for (id, group) in self.groups.range::<GroupId, _>((start, Bound::Unbounded)) {
-            let Group::Classic(classic) = group;
-            let rule = classic.retention();
-            let subscribed = classic.subscribed_topics().unwrap_or_default();
+            let rule = group.retention();
+            let subscribed = group.subscribed_topics();
             let mut all_gone = true;
             for (topic, partitions) in self.offsets.of_group(id) {
-                let read = subscribed.contains(topic.as_ref());
+                let read = group.reads(&subscribed, topic);
                 for (partition, offset) in partitions {
                     if read || !rule.is_over(&offset, now.wall, retention) {
                         all_gone = false;
@@ -118,12 +117,13 @@ impl<W> Groups<W> {
                     }
                 }
             }
-            if all_gone
-                && classic.is_forgettable()
-                && !push(Record::Classic { group: id.clone(), value: None }, room, records)
-            {
-                self.sweep.after = last;
-                return;
+            if all_gone && group.is_forgettable() {
+                for record in group.tombstones(id) {
+                    if !push(record, room, records) {
+                        self.sweep.after = last;
+                        return;
+                    }
+                }
             }
             last = Some(id.clone());
         }

@@ -1,0 +1,165 @@
+//! The target assignment: what each member shall hold, computed for an epoch of the group by the assignor that most members ask for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ottla_record::TopicId;
+
+use super::draft::Draft;
+use super::member::to_topics;
+use super::{ConsumerGroup, Member};
+use crate::group::assignor::{self, Assignor};
+use crate::group::ids::{GroupEpoch, MemberId};
+use crate::group::partitions::Partitions;
+use crate::group::record::{Record, TargetEpochValue};
+
+/// A member's part of a target assignment.
+pub(super) struct Target {
+    /// The epoch it was computed for.
+    pub(super) epoch: GroupEpoch,
+    /// What the member shall hold.
+    pub(super) partitions: Partitions,
+}
+
+impl Draft<'_> {
+    /// The target of a member, computed anew if the group's epoch is ahead and the last computation is not too recent. In that case the member
+    /// goes on with the last one, and a later heartbeat computes.
+    pub(super) fn target(&mut self, id: &MemberId, member: &Member) -> Target {
+        let last = || {
+            // A static member that takes the place of another takes over its part.
+            let of = member.profile.instance.as_ref().and_then(|instance| self.group.statics.get(instance));
+            Target { epoch: self.group.target_epoch(), partitions: self.group.target_of(of.unwrap_or(id)) }
+        };
+        if self.group.target_epoch() >= self.epoch || !self.may_assign() {
+            return last();
+        }
+        let partitions = self.assign(id, member);
+        Target { epoch: self.epoch, partitions }
+    }
+
+    /// Two computations are `group.consumer.assignment.interval.ms` apart, by the wall clock, as the last one may have been another broker's.
+    fn may_assign(&self) -> bool {
+        let interval = i64::from(self.context.assignment_interval_ms(&self.group.id));
+        let last = self.group.target.and_then(|target| target.assigned_at);
+        interval == 0 || last.is_none_or(|last| self.context.now.wall.millis_since(last) >= interval)
+    }
+
+    /// Computes the target of all members, `member` as it is now among them, notes what changed, and gives back the part of that member.
+    fn assign(&mut self, id: &MemberId, member: &Member) -> Partitions {
+        let replaced = self.replaced.as_ref();
+        let mut members: BTreeMap<&MemberId, (&Member, Option<&Partitions>)> = BTreeMap::new();
+        for (other, seat) in self.group.members.iter().filter(|(other, _)| Some(*other) != replaced) {
+            members.insert(other, (&seat.member, self.group.targets.get(other)));
+        }
+        members.insert(id, (member, self.group.targets.get(replaced.unwrap_or(id))));
+
+        let topics = TopicTable::new(self, members.values().map(|(member, _)| *member));
+        let none = Partitions::none();
+        let mut wanted = BTreeMap::new();
+        let subscriptions = self.subscriptions();
+        let positions: Vec<Arc<[u32]>> = members
+            .values()
+            .map(|(member, _)| {
+                // Most members of a group say the same: each different subscription is looked up once.
+                let key = (&member.profile.topics, member.pattern());
+                Arc::clone(wanted.entry(key).or_insert_with(|| topics.positions(subscriptions.of(member))))
+            })
+            .collect();
+        let specs: Vec<assignor::Member<'_>> = members
+            .iter()
+            .zip(&positions)
+            .map(|((id, (member, assigned)), topics)| assignor::Member {
+                id: id.as_str(),
+                instance: member.profile.instance.as_ref().map(|instance| instance.as_str()),
+                topics,
+                assigned: assigned.unwrap_or(&none),
+            })
+            .collect();
+        let assigned =
+            self.assignor(members.values().map(|(member, _)| *member)).assign(&topics.topics, &specs);
+
+        let mut part = Partitions::none();
+        for (other, new) in members.keys().zip(assigned) {
+            if self.group.targets.get(*other) != Some(&new) {
+                let (group, value) = (self.group.id.clone(), Some(to_topics(&new)));
+                self.records.push(Record::TargetAssignment { group, member: (*other).clone(), value });
+            }
+            if *other == id {
+                part = new;
+            }
+        }
+        let value = Some(TargetEpochValue { epoch: self.epoch, assigned_at: Some(self.context.now.wall) });
+        self.records.push(Record::TargetEpoch { group: self.group.id.clone(), value });
+        part
+    }
+
+    /// The assignor that most members ask for; the broker's first if none does.
+    fn assignor<'m>(&self, members: impl Iterator<Item = &'m Member>) -> Assignor {
+        let asked = self.group.preferred_assignor(members);
+        asked
+            .as_deref()
+            .and_then(Assignor::named)
+            .unwrap_or_else(|| default_assignor(&self.context.settings.consumer.assignors))
+    }
+}
+
+impl ConsumerGroup {
+    /// The name that most of these members ask for; of names asked for equally often, the first in the alphabet.
+    pub(super) fn preferred_assignor<'m>(
+        &self,
+        members: impl Iterator<Item = &'m Member>,
+    ) -> Option<Arc<str>> {
+        let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+        for name in members.filter_map(|member| member.profile.assignor.as_ref()) {
+            *votes.entry(name).or_default() += 1;
+        }
+        votes.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| Arc::clone(name))
+    }
+}
+
+/// The first assignor of the configuration that there is.
+pub(super) fn default_assignor(offered: &[Arc<str>]) -> Assignor {
+    offered.iter().find_map(|name| Assignor::named(name)).unwrap_or(Assignor::Uniform)
+}
+
+/// The topics that members subscribe to and that exist, ascending by id, and where each name stands.
+struct TopicTable<'a> {
+    topics: Vec<assignor::Topic>,
+    positions: BTreeMap<&'a str, u32>,
+}
+
+impl<'a> TopicTable<'a> {
+    fn new(draft: &'a Draft<'_>, members: impl Iterator<Item = &'a Member>) -> Self {
+        let subscriptions = draft.subscriptions();
+        let mut names: BTreeMap<&'a str, Option<TopicId>> = BTreeMap::new();
+        let mut topics = BTreeMap::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for member in members {
+            if !seen.insert((&member.profile.topics, member.pattern())) {
+                continue;
+            }
+            for name in subscriptions.of(member) {
+                names.entry(name).or_insert_with(|| {
+                    let topic = draft.context.image.topic(name)?;
+                    topics.insert(topic.id(), u32::try_from(topic.partition_count()).unwrap_or(u32::MAX));
+                    Some(topic.id())
+                });
+            }
+        }
+        let topics: Vec<_> =
+            topics.into_iter().map(|(id, partitions)| assignor::Topic { id, partitions }).collect();
+        let position = |id: TopicId| topics.binary_search_by_key(&id, |topic| topic.id).ok();
+        let positions = names
+            .into_iter()
+            .filter_map(|(name, id)| Some((name, u32::try_from(position(id?)?).ok()?)))
+            .collect();
+        Self { topics, positions }
+    }
+
+    fn positions<'n>(&self, names: impl Iterator<Item = &'n Arc<str>>) -> Arc<[u32]> {
+        let mut positions: Vec<u32> = names.filter_map(|name| self.positions.get(&**name)).copied().collect();
+        positions.sort_unstable();
+        positions.dedup();
+        positions.into()
+    }
+}

@@ -1,0 +1,5 @@
+//! Consumer groups: stories, the table of the module's doc, every order of events, and what a heartbeat costs.
+
+mod exploration;
+mod stories;
+mod world;
