@@ -10,6 +10,7 @@ mod timers;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use ottla_record::{Monotonic, Now};
 
@@ -22,7 +23,7 @@ use super::ids::GroupId;
 use super::offsets::Offsets;
 use super::record::Record;
 use super::request::{Join, Request};
-use super::response::{GroupError, Response};
+use super::response::{GroupError, GroupState, GroupType, Response};
 use super::settings::GroupSettings;
 use crate::metadata::Image;
 use crate::shard::{Machine, Step};
@@ -34,19 +35,20 @@ pub const MAX_STEP_BYTES: usize = 900_000;
 /// All groups of one partition, and all offsets.
 ///
 /// Every group with offsets is there: a group that never had members is an empty classic group without a kind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Groups<W> {
-    settings: GroupSettings,
+    settings: Arc<GroupSettings>,
     groups: BTreeMap<GroupId, Group<W>>,
     offsets: Offsets,
     timers: Timers,
     topics: Topics,
     deletions: VecDeque<Deletion<W>>,
     sweep: Sweep,
+    rebalances: u64,
 }
 
 /// A group of either protocol.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::group) enum Group<W> {
     /// The members assign.
     Classic(ClassicGroup<W>),
@@ -56,15 +58,16 @@ pub(in crate::group) enum Group<W> {
 
 impl<W> Groups<W> {
     /// A partition without groups.
-    pub fn new(settings: GroupSettings) -> Self {
+    pub fn new(settings: impl Into<Arc<GroupSettings>>) -> Self {
         Self {
-            settings,
+            settings: settings.into(),
             groups: BTreeMap::new(),
             offsets: Offsets::default(),
             timers: Timers::default(),
             topics: Topics::new(),
             deletions: VecDeque::new(),
             sweep: Sweep::default(),
+            rebalances: 0,
         }
     }
 
@@ -83,9 +86,17 @@ impl<W> Groups<W> {
         self.offsets.len()
     }
 
-    /// Number of members of all groups.
-    pub fn member_count(&self) -> usize {
-        self.groups.values().map(Group::member_count).sum()
+    /// Every group's type, state and number of members.
+    pub fn census(&self) -> impl Iterator<Item = (GroupType, GroupState, usize)> {
+        self.groups.values().map(|group| match group {
+            Group::Classic(classic) => (GroupType::Classic, classic.state(), classic.members().len()),
+            Group::Consumer(group) => (GroupType::Consumer, group.state(), group.member_count()),
+        })
+    }
+
+    /// Generations that classic groups have begun since the partition was loaded.
+    pub fn rebalances(&self) -> u64 {
+        self.rebalances
     }
 
     /// The first broken invariant, in words.
@@ -149,7 +160,9 @@ impl<W> Groups<W> {
         let Group::Classic(classic) = group else {
             return step.replies.push((waiter, response(Err(GroupError::UnknownMemberId))));
         };
+        let before = classic.generation();
         decide(classic, waiter, &mut Turn { group: id, settings: &self.settings.classic, now, step });
+        self.rebalances += u64::from(classic.generation() != before);
         self.timers.arm(id, classic.due());
     }
 
@@ -184,13 +197,6 @@ impl<W> Group<W> {
         match self {
             Self::Classic(classic) => classic.due(),
             Self::Consumer(group) => group.due(),
-        }
-    }
-
-    fn member_count(&self) -> usize {
-        match self {
-            Self::Classic(classic) => classic.members().len(),
-            Self::Consumer(group) => group.member_count(),
         }
     }
 
@@ -354,7 +360,9 @@ impl<W> Machine for Groups<W> {
                 continue;
             };
             let mut turn = Turn { group: &id, settings: &self.settings.classic, now, step: &mut step };
+            let before = classic.generation();
             classic.tick(&mut turn);
+            self.rebalances += u64::from(classic.generation() != before);
             self.timers.arm(&id, classic.due());
             if step.records.iter().map(Record::weight).sum::<usize>() > MAX_STEP_BYTES / 2 {
                 break;

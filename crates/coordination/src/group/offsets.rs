@@ -18,20 +18,20 @@ pub const ENTRY_BYTES: usize = size_of::<(PartitionIndex, Entry)>();
 const _: () = assert!(ENTRY_BYTES <= 40);
 
 /// All committed offsets, by group.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::group) struct Offsets {
     groups: BTreeMap<GroupId, BTreeMap<Arc<str>, TopicOffsets>>,
 }
 
 /// The committed offsets of one group in one topic.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct TopicOffsets {
     /// The identity the first of them was committed with; one committed with another says so itself.
     id: Option<TopicId>,
     partitions: BTreeMap<PartitionIndex, Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     offset: Offset,
     committed_at: Timestamp,
@@ -40,7 +40,7 @@ struct Entry {
 }
 
 /// What few offsets have.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rare {
     metadata: Arc<str>,
     expires_at: Option<Timestamp>,

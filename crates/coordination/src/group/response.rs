@@ -125,7 +125,7 @@ pub struct Listed {
 }
 
 /// The states of groups of both protocols.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupState {
     /// No members.
     Empty,

@@ -12,7 +12,7 @@ use crate::group::request::{Join, Protocol};
 use crate::group::response::{ClassicMemberDescription, JoinedMember};
 
 /// One member, with whoever waits for an answer to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::group) struct Member<W> {
     pub(in crate::group) instance: Option<InstanceId>,
     pub(in crate::group) client_id: Arc<str>,

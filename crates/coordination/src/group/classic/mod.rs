@@ -4,11 +4,34 @@
 //! over) and is written when the leader brings the assignment; what happens in between is volatile, and a coordinator that
 //! takes over finds the last written generation, whose members rejoin.
 //!
-//! What moves a group, from each state (`-` stays; `refuse` is an error to that client alone):
+//! What every event does in every state: the answer to the client it comes from (`waits`: it comes later), whether a generation
+//! is written, and the state it leads to if that is another. The group has the leader `a`, a follower and a static member; while
+//! it prepares, a newcomer waits. A test goes through this table.
 //!
 //! | event | Empty | PreparingRebalance | CompletingRebalance | Stable |
 //! |---|---|---|---|---|
-//! | tick | - | - | - | - |
+//! | a new member asks for an id | MemberIdRequired | MemberIdRequired | MemberIdRequired | MemberIdRequired |
+//! | a new member joins | waits → PreparingRebalance | waits | waits → PreparingRebalance | waits → PreparingRebalance |
+//! | a member joins as before | UnknownMemberId | waits | joined | joined |
+//! | a member joins with other topics | UnknownMemberId | waits | waits → PreparingRebalance | waits → PreparingRebalance |
+//! | the leader joins as before | UnknownMemberId | waits | joined | waits → PreparingRebalance |
+//! | a static member joins without its id | waits → PreparingRebalance | waits | waits → PreparingRebalance | joined, written |
+//! | the static member's old id joins after that | FencedInstanceId → PreparingRebalance | FencedInstanceId | FencedInstanceId → PreparingRebalance | FencedInstanceId |
+//! | every member joins | UnknownMemberId | joined → CompletingRebalance | joined | joined → CompletingRebalance |
+//! | a follower syncs | UnknownMemberId | RebalanceInProgress | waits | has |
+//! | the leader syncs | UnknownMemberId | RebalanceInProgress | has, written → Stable | has |
+//! | a heartbeat | UnknownMemberId | RebalanceInProgress | ok | ok |
+//! | a heartbeat of another generation | UnknownMemberId | IllegalGeneration | IllegalGeneration | IllegalGeneration |
+//! | a member leaves | UnknownMemberId | left | left → PreparingRebalance | left → PreparingRebalance |
+//! | every member leaves | UnknownMemberId | left → CompletingRebalance | left, written → Empty | left, written → Empty |
+//! | one session runs out | UnknownMemberId | UnknownMemberId | UnknownMemberId → PreparingRebalance | UnknownMemberId → PreparingRebalance |
+//! | every session runs out | UnknownMemberId | UnknownMemberId → CompletingRebalance | UnknownMemberId → Empty | UnknownMemberId → Empty |
+//! | the rebalance timeout runs out | UnknownMemberId | UnknownMemberId → CompletingRebalance | UnknownMemberId → Empty | ok |
+//! | a member commits | UnknownMemberId | ok | RebalanceInProgress | ok |
+//! | a client in no group commits | ok | UnknownMemberId | UnknownMemberId | UnknownMemberId |
+//! | offsets of a topic they read are deleted | ok | GroupSubscribedToTopic | GroupSubscribedToTopic | GroupSubscribedToTopic |
+//! | the group is deleted | deleted → Dead | NonEmptyGroup | NonEmptyGroup | NonEmptyGroup |
+//! | another coordinator takes over | UnknownMemberId | ok → Stable | UnknownMemberId → Dead | ok |
 //!
 //! Dead is the state of a group that is not there: it answers as an unknown member, or GROUP_ID_NOT_FOUND.
 //!
@@ -25,6 +48,9 @@ mod member;
 mod offsets;
 mod rebalance;
 mod sync;
+
+#[cfg(test)]
+pub(in crate::group) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,7 +84,7 @@ const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 ///
 /// Invariants (`check_invariants`): the leader and every static member's id are members; without members there is no leader
 /// and the state is Empty or PreparingRebalance; only PreparingRebalance has joins waiting, only CompletingRebalance has syncs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::group) struct ClassicGroup<W> {
     state: GroupState,
     state_since: Option<Timestamp>,

@@ -11,7 +11,7 @@ use crate::metadata::{Image, Topic, TopicChange};
 
 /// Watches the image for changes that concern groups: topics that came, went, grew or moved. Most images differ by in-sync replicas alone,
 /// which concern no group; so a heartbeat compares one number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::group) struct Topics {
     seen: Option<Image>,
     changed: u64,

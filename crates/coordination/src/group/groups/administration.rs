@@ -11,7 +11,7 @@ use crate::group::response::{ClassicDescription, GroupError, GroupType, Listed, 
 use crate::shard::Step;
 
 /// A DeleteGroups under way. A group may have more offsets than one batch can delete; then it takes several steps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Deletion<W> {
     waiter: W,
     todo: VecDeque<GroupId>,

@@ -96,7 +96,7 @@ impl<W> Groups<W> {
 
     /// A member of the classic protocol comes to a consumer group that nobody is in: the group gives way.
     pub(super) fn make_way_for_classic(&mut self, id: &GroupId, now: Now, records: &mut Vec<Record>) {
-        if let Some(Group::Consumer(group)) = self.groups.get(id).filter(|group| group.member_count() == 0) {
+        if let Some(Group::Consumer(group)) = self.groups.get(id).filter(|group| group.is_forgettable()) {
             records.extend(group.tombstones());
             self.groups.insert(id.clone(), Group::Classic(ClassicGroup::new(now)));
             self.timers.forget(id);

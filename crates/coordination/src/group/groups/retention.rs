@@ -13,7 +13,7 @@ use crate::group::record::Record;
 use crate::metadata::{Image, TopicChange};
 
 /// How far looking for them has come. One step writes no more than a batch holds; what is left is found in the next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sweep {
     /// When expired offsets are looked for next.
     next: Option<Monotonic>,

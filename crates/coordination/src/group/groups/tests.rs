@@ -1,5 +1,8 @@
 //! Stories of groups: one line an event, what is answered and written indented below it.
 
 mod classic;
+mod exploration;
+mod memory;
 mod offsets;
 mod story;
+mod table;

@@ -8,7 +8,7 @@ use crate::group::ids::GroupId;
 
 /// One instant a group. It may be early: a session that was extended leaves the group's instant where it was, so that a
 /// heartbeat changes nothing here; when it comes, the group says when it is due next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
     order: BTreeSet<(Monotonic, GroupId)>,
     armed: BTreeMap<GroupId, Monotonic>,

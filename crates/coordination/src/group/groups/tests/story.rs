@@ -71,6 +71,8 @@ pub(super) struct World {
     generations: BTreeMap<String, Generation>,
     draws: u8,
     settings: GroupSettings,
+    /// The rebalance timeout of members for whom a story names none.
+    pub(super) rebalance_seconds: i32,
 }
 
 impl World {
@@ -89,6 +91,7 @@ impl World {
             generations: BTreeMap::new(),
             draws: 0,
             settings,
+            rebalance_seconds: 60,
         }
     }
 
@@ -154,7 +157,7 @@ impl World {
                         .map(|name| Protocol { name: name.into(), metadata: subscription(get("topics")) })
                         .collect(),
                     session_timeout_ms: seconds("session", 10),
-                    rebalance_timeout_ms: Some(seconds("rebalance", 60)),
+                    rebalance_timeout_ms: Some(seconds("rebalance", self.rebalance_seconds)),
                     require_known_member: get("old").is_none(),
                     can_skip_assignment: get("old").is_none(),
                     reason: None,
@@ -312,6 +315,12 @@ impl World {
         for (_, response) in described.replies {
             writeln!(self.out, "    {}", self.answer(&response)).unwrap();
         }
+    }
+
+    /// The state of the group `g`; `Dead` if there is none.
+    pub(super) fn state(&self) -> &'static str {
+        let listed = self.groups.list(&List::default()).into_iter().find(|group| group.group.as_str() == "g");
+        listed.map_or("Dead", |group| group.state.as_str())
     }
 
     fn name(&self, id: &MemberId) -> String {
