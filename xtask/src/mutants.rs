@@ -165,7 +165,7 @@ impl Mutant {
 
 /// Copies what the judge is built from.
 fn copy_sources(root: &Path, copy: &Path) -> anyhow::Result<()> {
-    for member in ["record", "storage", "replication", "coordination", "sim"] {
+    for member in ["record", "wire", "storage", "replication", "coordination", "sim"] {
         mirror(&root.join("crates").join(member), &copy.join("crates").join(member))?;
     }
     for file in ["Cargo.lock", "clippy.toml", "rust-toolchain.toml"] {

@@ -4,10 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll, Waker};
 
 use ottla_record::Offset;
 use ottla_replication::{DeleteRecordsError, Produced};
+use ottla_storage::compaction::SwapError;
 use parking_lot::Mutex;
 
 use crate::produce::ProduceOutcome;
@@ -21,6 +23,8 @@ pub(crate) enum Waiter {
     DeleteRecords(Slot<Result<Offset, DeleteRecordsError>>),
     /// A coordinator's append.
     Append(AppendSlot),
+    /// The cleaner's thread.
+    Swap(SyncSender<Result<(), SwapError>>),
 }
 
 /// Told once whether an append of a coordinator is committed; dropped without an outcome, it is not.
@@ -62,7 +66,14 @@ impl Waiter {
                 }
                 slot.complete(outcome.is_ok());
             }
-            Self::DeleteRecords(_) => {}
+            Self::DeleteRecords(_) | Self::Swap(_) => {}
+        }
+    }
+
+    pub(crate) fn swapped(self, outcome: Result<(), SwapError>) {
+        if let Self::Swap(cleaner) = self {
+            // The cleaner waits for it, unless its thread is gone.
+            let _gone = cleaner.send(outcome);
         }
     }
 

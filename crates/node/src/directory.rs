@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::cleaner::Cleaner;
 use crate::flush::FlushCoordinator;
 use crate::keeper::Keeper;
 use crate::metrics::directory::DirectoryMetrics;
@@ -14,6 +15,7 @@ pub(crate) struct DirectoryShell {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: FlushCoordinator,
     pub(crate) keeper: Keeper,
+    pub(crate) cleaner: Cleaner,
     pub(crate) metrics: Arc<DirectoryMetrics>,
     /// Some log could not be opened: then nothing is known of its files, and no stop is clean.
     pub(crate) some_log_is_shut: AtomicBool,

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_record::{Monotonic, Offset, PartitionIndex, TopicId};
 use ottla_replication::{Availability, Effect, Event, Partition, View};
+use ottla_storage::compaction::{CleanedSegment, SwapError};
 use ottla_storage::{LeaderEpochs, Log, TopicPartition};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -111,7 +113,21 @@ impl PartitionHost {
 
     /// The history of leader epochs; `None` once closed. Waits for the partition: not for hot paths.
     pub(crate) fn leader_epochs<T>(&self, read: impl FnOnce(&LeaderEpochs) -> T) -> Option<T> {
-        self.machine.lock().as_ref().map(|machine| read(machine.log().leader_epochs()))
+        self.with_log(|log| read(log.leader_epochs()))
+    }
+
+    /// Looks at the log while nobody changes it; `None` once closed. Waits for the partition: not for hot paths.
+    pub(crate) fn with_log<T>(&self, look: impl FnOnce(&Log) -> T) -> Option<T> {
+        self.machine.lock().as_ref().map(|machine| look(machine.log()))
+    }
+
+    /// Puts a cleaned segment into the log. The calling thread does it, once it gets the partition: the renames wait for
+    /// the disk, and a client's thread must not.
+    pub(crate) fn swap_cleaned(self: &Arc<Self>, cleaned: CleanedSegment) -> Result<(), SwapError> {
+        let (waiter, outcome) = sync_channel(1);
+        let event = Event::SwapCleaned { waiter: Waiter::Swap(waiter), cleaned };
+        self.drive(self.machine.lock(), Some(event), FlushBy::Coordinator);
+        outcome.recv().unwrap_or(Err(SwapError::Stale))
     }
 
     /// True once the partition has been closed, as for its deletion.
@@ -247,6 +263,7 @@ impl PartitionHost {
                     waiter.produced(outcome);
                 }
                 Effect::RecordsDeleted { waiter, outcome } => waiter.records_deleted(outcome),
+                Effect::Swapped { waiter, outcome } => waiter.swapped(outcome),
                 Effect::Remove(segments) => {
                     let bytes = segments.iter().map(|segment| segment.bytes).sum();
                     self.shell.metrics.deleted_segments.add(segments.len() as u64);
@@ -285,6 +302,10 @@ impl Sent {
 fn refuse(event: Event<Waiter>) {
     match event {
         Event::Produce(produce) => produce.waiter.produced(Err(ottla_replication::ProduceError::NotLeader)),
+        Event::SwapCleaned { waiter, cleaned } => {
+            cleaned.discard();
+            waiter.swapped(Err(SwapError::Stale));
+        }
         Event::DeleteRecords(request) => {
             request.waiter.records_deleted(Err(ottla_replication::DeleteRecordsError::NotLeader));
         }

@@ -14,12 +14,13 @@
 //! | [`host`] | a partition and its driver |
 //! | [`metrics`] | what a monitoring system sees |
 //! | `completion`, `fetch_wait` | answers and long polls |
-//! | `flush`, `keeper`, `directory` | the threads of the log directory: group flush, and all that is due by time |
+//! | `flush`, `keeper`, `cleaner`, `directory` | the threads of the log directory: group flush, all that is due by time, compaction |
 //! | `hosting` | from an image to open logs |
 //!
 //! Invariant: no operation here holds a partition's lock across an `await`, and none knows a protocol's error codes.
 
 pub mod admin;
+mod cleaner;
 pub mod clock;
 mod completion;
 pub mod connections;

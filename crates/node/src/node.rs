@@ -1,20 +1,23 @@
 //! The node: one broker's operations, free of any protocol.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
+use ottla_coordination::config::CleanerConfig;
 use ottla_coordination::metadata::{Command, Image, Response};
 use ottla_record::{BrokerEpoch, BrokerId, Uuid};
-use ottla_storage::{LogDirectory, OpenError, StorageError};
+use ottla_storage::{LogConfig, LogDirectory, OpenError, StorageError};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::cleaner::{Cleaner, Surroundings};
 use crate::coordinator::groups::GroupCoordinator;
 use crate::directory::DirectoryShell;
 use crate::flush::FlushCoordinator;
+use crate::host::PartitionHost;
 use crate::hosting::Hosting;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
@@ -24,7 +27,7 @@ use crate::ports::{Clock, MetadataPlane, ProposeError};
 use crate::produce::LoneClient;
 use crate::producer_ids::ProducerIds;
 use crate::settings::BrokerSettings;
-use crate::topics::TopicTable;
+use crate::topics::{PartitionSlot, TopicTable};
 
 /// What a node is made of.
 pub struct Parts {
@@ -92,6 +95,7 @@ impl Node {
             clock,
             flusher: FlushCoordinator::new(Arc::clone(directory.disk()), Arc::clone(&counts)),
             keeper: Keeper::default(),
+            cleaner: Cleaner::default(),
             metrics: counts,
             some_log_is_shut: AtomicBool::new(false),
         });
@@ -208,6 +212,7 @@ impl Node {
         self.closing.send_replace(true);
         self.groups.shards.resign_all();
         self.shell.keeper.close();
+        self.shell.cleaner.close();
         self.shell.flusher.close();
         for thread in self.threads.lock().drain(..) {
             // A panicked thread has said so already.
@@ -250,7 +255,21 @@ impl Node {
             shell.keeper.run(&directory, &*shell.clock, interval, hosts);
         })?;
         self.threads.lock().extend([flusher, keeper]);
+        if !self.cleaner_config().enabled {
+            tracing::warn!("log.cleaner.enable=false: topics with cleanup.policy=compact grow without end");
+            return Ok(());
+        }
+        let around = CleanerSurroundings(Arc::downgrade(self));
+        let (shell, directory) = (Arc::clone(&self.shell), Arc::clone(&self.directory));
+        let cleaner = std::thread::Builder::new()
+            .name("cleaner".into())
+            .spawn(move || shell.cleaner.run(&directory, &*shell.clock, &around))?;
+        self.threads.lock().push(cleaner);
         Ok(())
+    }
+
+    fn cleaner_config(&self) -> CleanerConfig {
+        self.settings.with_layers(&self.image(), CleanerConfig::resolve)
     }
 
     /// Follows the metadata until it ends.
@@ -290,6 +309,32 @@ impl Node {
             // Also after a failure: whoever waits for this version must not wait for ever.
             node.followed.send_replace(version);
         }
+    }
+}
+
+/// What the cleaner's thread asks of the node, as long as it lives.
+struct CleanerSurroundings(Weak<Node>);
+
+impl Surroundings for CleanerSurroundings {
+    fn config(&self) -> Option<CleanerConfig> {
+        self.0.upgrade().map(|node| node.cleaner_config())
+    }
+
+    fn logs(&self) -> Vec<(Arc<PartitionHost>, LogConfig)> {
+        let Some(node) = self.0.upgrade() else { return Vec::new() };
+        let topics = node.topics();
+        let compacted = topics.topics().map(|topic| (topic, topic.settings()));
+        let compacted = compacted.filter(|(_, settings)| settings.partition.log.compaction.is_some());
+        let logs = compacted.flat_map(|(topic, settings)| {
+            let hosts = topic.partitions().iter().filter_map(PartitionSlot::host);
+            hosts.map(move |host| (Arc::clone(host), settings.partition.log.clone()))
+        });
+        logs.collect()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        // Without a node there is no pass.
+        self.0.upgrade().map_or([0; 16], |node| (node.random)())
     }
 }
 

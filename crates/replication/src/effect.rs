@@ -1,6 +1,7 @@
 //! What a partition asks its caller to do, and the answers it gives.
 
 use ottla_record::{Offset, Timestamp};
+use ottla_storage::compaction::SwapError;
 use ottla_storage::{AppendError, CheckpointJob, DeletedSegment, FlushJob};
 
 use crate::view::View;
@@ -25,6 +26,13 @@ pub enum Effect<W> {
         waiter: W,
         /// With what.
         outcome: Result<Offset, DeleteRecordsError>,
+    },
+    /// Answer compaction: the segment is in the log, or has been given up.
+    Swapped {
+        /// Whom.
+        waiter: W,
+        /// With what.
+        outcome: Result<(), SwapError>,
     },
     /// Show readers this from now on.
     Publish(View),

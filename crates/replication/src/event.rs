@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ottla_record::produce::ValidatedBatches;
 use ottla_record::{BrokerId, LeaderEpoch, Monotonic, Offset};
+use ottla_storage::compaction::CleanedSegment;
 use ottla_storage::{CheckpointJob, LogConfig};
 
 /// One thing that happens to a partition. `W` is the caller's completion handle: the machine keeps it and hands it back.
@@ -35,6 +36,13 @@ pub enum Event<W> {
     Tick,
     /// Time to look for segments past their retention.
     Retain,
+    /// Compaction has written a segment that is to take the place of others.
+    SwapCleaned {
+        /// Gets the answer.
+        waiter: W,
+        /// The segment.
+        cleaned: CleanedSegment,
+    },
     /// The log directory failed elsewhere (a failed fsync of another partition): nothing here can be trusted to be written.
     DirectoryFailed,
 }

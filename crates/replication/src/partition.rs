@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ottla_record::produce::ValidatedBatches;
 use ottla_record::{BrokerId, LeaderEpoch, Monotonic, Now, Offset, Timestamp};
+use ottla_storage::compaction::CleanedSegment;
 use ottla_storage::{Append, CheckpointJob, DeletedSegment, Log, StorageError};
 
 use crate::effect::{DeleteRecordsError, Effect, ProduceError, Produced};
@@ -42,6 +43,7 @@ pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 /// | `Configure` from `fsync` to `os` | the high watermark may rise to the log end; waiters are answered | — | — |
 /// | `Tick` | expired waiters get `TimedOut`; segment rolled by age; `os` flushed behind; recovery point raised | same | — |
 /// | `Retain` | segments past retention, all below the high watermark, are dropped | — (follows the leader's log start) | — |
+/// | `SwapCleaned` | the cleaned segment is in the log, durably, unless what it replaces is not; **offline** if the disk failed | same | given up |
 /// | `DirectoryFailed` | **offline**: waiters get `Offline` | **offline** | — |
 ///
 /// | a producer with | is answered when | with `os` |
@@ -140,6 +142,7 @@ impl<W> Partition<W> {
             Event::Configure(config) => self.configure(config),
             Event::Tick => self.tick(now, effects),
             Event::Retain => self.retain(now, effects),
+            Event::SwapCleaned { waiter, cleaned } => self.swap_cleaned(waiter, cleaned, now, effects),
             Event::DirectoryFailed => self.fail(effects),
         }
         self.settle(now, effects);
@@ -351,6 +354,19 @@ impl<W> Partition<W> {
         let removed = self.log.retain(self.high_watermark, now);
         // A failure has been dealt with: there is nobody to tell.
         let _failed = self.removed(removed, effects);
+    }
+
+    /// Compaction is each replica's own affair, whoever leads: it changes no offset and no record.
+    fn swap_cleaned(&mut self, waiter: W, cleaned: CleanedSegment, now: Now, effects: &mut Vec<Effect<W>>) {
+        let outcome = self.log.swap_cleaned(cleaned, now).map(|replaced| {
+            // The marks may be what they were, and the segments are others all the same.
+            self.published = None;
+            effects.push(Effect::Remove(replaced));
+        });
+        if self.log.is_poisoned() {
+            self.fail(effects);
+        }
+        effects.push(Effect::Swapped { waiter, outcome });
     }
 
     /// Hands out files that left the log; readers may still hold them open.

@@ -85,6 +85,7 @@ impl Scenario {
                     let [start, high_watermark, flushed, end] = marks.map(Offset::get);
                     format!("readers see {start} ≤ hw {high_watermark}, flushed {flushed}, end {end}; {role}")
                 }
+                Effect::Swapped { waiter, outcome } => format!("{waiter}: swapped: {outcome:?}"),
                 Effect::Remove(segments) => format!("remove {} segments", segments.len()),
                 Effect::Failed => "the directory has failed".to_owned(),
             };

@@ -383,6 +383,8 @@ impl Process {
                     }
                 }
                 Effect::Remove(segments) => self.removals.extend(segments),
+                // Nothing is compacted in these stories.
+                Effect::Swapped { .. } => {}
                 Effect::Failed => self.failed = true,
             }
         }

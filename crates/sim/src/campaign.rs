@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::compaction::COMPACTIONS;
 use crate::explore::{Coverage, Depth, Failure, Story, explore};
 use crate::failed_sync;
 use crate::follower::FOLLOWERS;
@@ -36,6 +37,9 @@ pub fn all_stories(seeds: std::ops::Range<u64>, depth: Depth) -> Vec<Job> {
         // Up to the failure they are the scenarios above, so fewer crashes are enough.
         let around_the_failure = Depth { cuts: depth.cuts.min(1), third: 0, ..depth };
         jobs.extend(failed_sync::stories().map(|story| Job::new(story, seed, around_the_failure)));
+        // A swap alone is a score of operations, each of which is a moment of its own.
+        let around_the_swaps = Depth { cuts: depth.cuts.min(2), second: depth.second.min(2), ..depth };
+        jobs.extend(COMPACTIONS.iter().map(|story| Job::new(*story, seed, around_the_swaps)));
         jobs.extend(FOLLOWERS.iter().map(|story| Job::new(*story, seed, depth)));
     }
     jobs

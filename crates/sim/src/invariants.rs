@@ -25,6 +25,8 @@ pub enum Invariant {
     NothingInvented,
     /// R4: a producer's order is the offset order.
     ProducerOrder,
+    /// R1, for a compacted log: of every key the last record is there, and a reader from the start comes to know it.
+    LastValue,
     /// S1: offsets are dense.
     DenseOffsets,
     /// R6: what is served reads well, CRC included.

@@ -7,6 +7,7 @@
 //! | [`campaign`] | many explorations and runs on many threads |
 //! | [`storm`] | random fault runs: several partitions, clients, every fault the disk has, all from one seed |
 //! | [`follower`] | the stories of a follower's log: it copies, cuts what a new leader does not have, starts over |
+//! | [`compaction`] | the stories of a compacted log: what is missing must be missing for a reason |
 //! | [`scenario`] | the stories of one partition: clients, time and housekeeping, drawn from a seed |
 //! | [`failed_sync`] | the same with a sync that fails once |
 //! | [`broker`] | one broker process around [`ottla_replication::Partition`]: it executes effects when it is told to |
@@ -21,6 +22,7 @@ pub mod broker;
 pub mod campaign;
 pub mod client;
 pub mod cluster;
+pub mod compaction;
 pub mod disk;
 pub mod explore;
 pub mod failed_sync;

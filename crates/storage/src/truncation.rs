@@ -137,9 +137,9 @@ impl Log {
 
     /// What must be durable before the cut.
     fn lower_marks(&mut self, log_end: Offset) -> Result<(), StorageError> {
+        self.root.lower_cleaned_to(&self.name, log_end)?;
         self.recovery_point = self.recovery_point.min(log_end);
         self.root.lower_recovery_point(&self.name, self.recovery_point)?;
-        self.root.lower_cleaned_to(&self.name, log_end)?;
         self.epochs.truncate_from_end(log_end);
         self.store_epochs()
     }

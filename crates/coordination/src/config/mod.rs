@@ -20,6 +20,7 @@
 //! ```
 
 mod broker;
+mod cleaner;
 mod definition;
 mod describe;
 pub mod deviation;
@@ -39,6 +40,7 @@ mod validation;
 mod value;
 
 pub use broker::{BrokerConfig, ConnectionLimits, FetchLimits, TopicDefaults};
+pub use cleaner::CleanerConfig;
 pub use definition::{Allowed, Definition, Importance, Initial, Kind, Scope, Support, Update};
 pub use describe::{Entry, SetAt};
 pub use document::document;

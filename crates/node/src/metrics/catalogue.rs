@@ -1,7 +1,8 @@
 //! Every family there is. What is exported stands here, and the documentation is written from here.
 
 use crate::metrics::{
-    Family, cluster, connection, coordinator, directory, partition, process, quorum, request, traffic,
+    Family, cleaner, cluster, connection, coordinator, directory, partition, process, quorum, request,
+    traffic,
 };
 
 /// Families that belong together, under the title they have in the documentation.
@@ -37,6 +38,11 @@ pub static SECTIONS: &[Section] = &[
         title: "Log directory",
         about: "Flushes, retention, recovery, room.",
         families: directory::FAMILIES,
+    },
+    Section {
+        title: "Compaction",
+        about: "What the cleaner does to topics with `cleanup.policy=compact`: one thread for the log directory, one log after the other.",
+        families: cleaner::FAMILIES,
     },
     Section {
         title: "Groups",

@@ -63,7 +63,7 @@ static DELETED_SEGMENTS: Family = Family {
     name: "ottla_log_deleted_segments_total",
     kind: Kind::Counter,
     labels: &[],
-    help: "Segments that left their logs by retention or because records were deleted.",
+    help: "Segments that left their logs by retention, by compaction or because records were deleted.",
     kafka: None,
 };
 
@@ -71,7 +71,7 @@ static DELETED_BYTES: Family = Family {
     name: "ottla_log_deleted_bytes_total",
     kind: Kind::Counter,
     labels: &[],
-    help: "Bytes of the segments that left their logs by retention or because records were deleted. Their files are removed after file.delete.delay.ms.",
+    help: "Bytes of the segments that left their logs by retention, by compaction or because records were deleted. Their files are removed after file.delete.delay.ms.",
     kafka: None,
 };
 

@@ -14,6 +14,7 @@
 //! Invariant: an idle partition costs nothing: its gauges are read off its view while a page is written.
 
 pub mod catalogue;
+pub(crate) mod cleaner;
 mod cluster;
 mod connection;
 pub(crate) mod coordinator;

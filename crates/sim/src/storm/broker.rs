@@ -465,6 +465,8 @@ impl Broker {
                     host.view = view;
                 }
                 Effect::Remove(segments) => self.removals.extend(segments),
+                // Nothing is compacted in these runs.
+                Effect::Swapped { .. } => {}
                 Effect::Failed => {
                     host.failed = true;
                     self.failed = true;

@@ -82,27 +82,27 @@ configs! {
         "Broker's value of the topic config of the same name.";
     "delete.topic.enable": Boolean = "true", Any, High, ReadOnly, Honoured,
         "Allow topics to be deleted.";
-    "log.cleaner.enable": Boolean = "true", Any, Medium, ReadOnly, Accepted,
-        "Run the log cleaner. Kafka 4 always does.";
+    "log.cleaner.enable": Boolean = "true", Any, Medium, ReadOnly, Honoured,
+        "Compact the topics that ask for it. Without it they grow for ever.";
     "log.cleaner.threads": Int = "1", AtLeast(0), Medium, ClusterWide, Accepted,
-        "Threads that compact logs.";
-    "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), Medium, ClusterWide, Accepted,
-        "Pause of the cleaner when there is nothing to clean.";
-    "log.cleaner.dedupe.buffer.size": Long = "134217728", Any, Medium, ClusterWide, Accepted,
-        "Memory of the cleaner's key maps, over all threads.";
-    "log.cleaner.delete.retention.ms": Long = "86400000", AtLeast(0), Medium, ClusterWide, Accepted,
+        "Threads that compact logs. Ottla has one, which does one log after the other.";
+    "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), Medium, ClusterWide, Honoured,
+        "Pause of the cleaner when there is nothing to clean: so soon it notices a log that has become dirty.";
+    "log.cleaner.dedupe.buffer.size": Long = "134217728", Any, Medium, ClusterWide, Honoured,
+        "Memory that the key map of a pass may take: 24 bytes a key, and only while a pass runs. A log with more keys in its dirty part takes several passes.";
+    "log.cleaner.delete.retention.ms": Long = "86400000", AtLeast(0), Medium, ClusterWide, Honoured,
         "Broker's value of the topic config delete.retention.ms.";
-    "log.cleaner.io.buffer.load.factor": Double = "0.9", Any, Medium, ClusterWide, Accepted,
-        "How full the cleaner's key map may get.";
-    "log.cleaner.io.buffer.size": Int = "524288", AtLeast(0), Medium, ClusterWide, Accepted,
-        "Memory of the cleaner's read and write buffers, over all threads.";
-    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, Medium, ClusterWide, Accepted,
-        "Bytes per second the cleaner reads and writes at most.";
-    "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium, ClusterWide, Accepted,
+    "log.cleaner.io.buffer.load.factor": Double = "0.9", Any, Medium, ClusterWide, Honoured,
+        "How full the cleaner's key map may get, a share above 0 and at most 1.";
+    "log.cleaner.io.buffer.size": Int = "524288", AtLeast(0), Medium, ClusterWide, Honoured,
+        "Memory of the cleaner's read and write buffers together.";
+    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, Medium, ClusterWide, Honoured,
+        "Bytes per second that the cleaner reads and writes at most, together.";
+    "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium, ClusterWide, Honoured,
         "Broker's value of the topic config max.compaction.lag.ms.";
-    "log.cleaner.min.cleanable.ratio": Double = "0.5", Between(0, 1), Medium, ClusterWide, Accepted,
+    "log.cleaner.min.cleanable.ratio": Double = "0.5", Between(0, 1), Medium, ClusterWide, Honoured,
         "Broker's value of the topic config min.cleanable.dirty.ratio.";
-    "log.cleaner.min.compaction.lag.ms": Long = "0", AtLeast(0), Medium, ClusterWide, Accepted,
+    "log.cleaner.min.compaction.lag.ms": Long = "0", AtLeast(0), Medium, ClusterWide, Honoured,
         "Broker's value of the topic config min.compaction.lag.ms.";
     "log.local.retention.bytes": Long = "-2", AtLeast(-2), Medium, ClusterWide, Accepted,
         "Broker's value of the topic config local.retention.bytes.";

@@ -7,7 +7,7 @@ configs! {
     TOPIC in Topic;
 
     "cleanup.policy": List = "delete", ListOf(&["compact", "delete"]), Medium, Resource, Honoured,
-        "What happens to old segments: `delete` drops them by age and size, `compact` asks for the last record of every key (this version refuses records without a key and keeps all others; it does not compact yet). Both may be given; an empty list keeps everything.";
+        "What happens to old segments: `delete` drops them by age and size, `compact` keeps the last record of every key and refuses records without one. Both may be given; an empty list keeps everything.";
     "compression.gzip.level": Int = "-1", GzipLevel, Medium, Resource, Honoured,
         "Level used when the broker compresses with gzip; -1 is the library's own default.";
     "compression.lz4.level": Int = "9", Between(1, 17), Medium, Resource, Accepted,
@@ -16,7 +16,7 @@ configs! {
         "Codec of stored batches. `producer` keeps what the producer sent; any other value makes the broker recompress batches that differ.";
     "compression.zstd.level": Int = "3", Between(-131_072, 22), Medium, Resource, Honoured,
         "Level used when the broker compresses with zstd.";
-    "delete.retention.ms": Long = "86400000", AtLeast(0), Medium, Resource, Accepted,
+    "delete.retention.ms": Long = "86400000", AtLeast(0), Medium, Resource, Honoured,
         "How long a compacted topic keeps a tombstone, and with it the time a reader that starts at the beginning has to see it.";
     "file.delete.delay.ms": Long = "60000", AtLeast(0), Medium, Resource, Honoured,
         "How long a segment file stays, renamed, before it is removed from the disk.";
@@ -36,7 +36,7 @@ configs! {
         "With tiered storage, the size kept on local disks; -2 means retention.bytes.";
     "local.retention.ms": Long = "-2", AtLeast(-2), Medium, Resource, Accepted,
         "With tiered storage, the time kept on local disks; -2 means retention.ms.";
-    "max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium, Resource, Accepted,
+    "max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium, Resource, Honoured,
         "Longest time a record may stay uncompacted in a compacted topic.";
     "max.message.bytes": Int = "1048588", AtLeast(0), Medium, Resource, Honoured,
         "Largest record batch accepted, as it arrives (after the producer's compression).";
@@ -46,9 +46,9 @@ configs! {
         "How far a record's time stamp may lie before the broker's clock before it is refused.";
     "message.timestamp.type": String = "CreateTime", OneOf(&["CreateTime", "LogAppendTime"]), Medium, Resource, Honoured,
         "Whether a record carries the time its producer gave it, or the time the broker appended it.";
-    "min.cleanable.dirty.ratio": Double = "0.5", Between(0, 1), Medium, Resource, Accepted,
+    "min.cleanable.dirty.ratio": Double = "0.5", Between(0, 1), Medium, Resource, Honoured,
         "Share of a compacted log that must be dirty before it is compacted.";
-    "min.compaction.lag.ms": Long = "0", AtLeast(0), Medium, Resource, Accepted,
+    "min.compaction.lag.ms": Long = "0", AtLeast(0), Medium, Resource, Honoured,
         "Shortest time a record stays uncompacted in a compacted topic.";
     "min.insync.replicas": Int = "1", AtLeast(1), Medium, Resource, Honoured,
         "Replicas that must be in sync for acks=all to be accepted.";

@@ -600,7 +600,6 @@ fn rules_between_keys() {
                 notice: accepted, but without effect in this version: replica.fetch.wait.max.ms
                 error: replica.socket.timeout.ms should always be at least replica.fetch.wait.max.ms to prevent unnecessary socket timeouts
             log.cleaner.min.compaction.lag.ms=10 ; log.cleaner.max.compaction.lag.ms=5
-                notice: accepted, but without effect in this version: log.cleaner.max.compaction.lag.ms, log.cleaner.min.compaction.lag.ms
                 error: conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)
             remote.log.storage.system.enable=true
                 notice: accepted, but without effect in this version: remote.log.storage.system.enable
