@@ -18,7 +18,7 @@ use self::administration::Deletion;
 use self::retention::Sweep;
 use self::timers::Timers;
 use super::classic::{ClassicGroup, Retention, Turn};
-use super::consumer::{ConsumerGroup, Topics};
+use super::consumer::{ConsumerGroup, Decision, Topics};
 use super::ids::GroupId;
 use super::offsets::Offsets;
 use super::record::Record;
@@ -45,6 +45,8 @@ pub struct Groups<W> {
     deletions: VecDeque<Deletion<W>>,
     sweep: Sweep,
     rebalances: u64,
+    /// Groups that became classic: once that is applied, a rebalance begins.
+    downgraded: BTreeSet<GroupId>,
 }
 
 /// A group of either protocol.
@@ -68,6 +70,7 @@ impl<W> Groups<W> {
             deletions: VecDeque::new(),
             sweep: Sweep::default(),
             rebalances: 0,
+            downgraded: BTreeSet::new(),
         }
     }
 
@@ -110,12 +113,18 @@ impl<W> Groups<W> {
         Ok(())
     }
 
-    fn join(&mut self, join: Join, waiter: W, now: Now, step: &mut Step<Self>) {
+    fn join(&mut self, join: Join, waiter: W, image: &Image, now: Now, step: &mut Step<Self>) {
         if let Err(error) = self.check_join(&join) {
             return step.replies.push((waiter, Response::Join(Err(error))));
         }
         let id = join.group.clone();
         self.make_way_for_classic(&id, now, &mut step.records);
+        if let Some(Group::Consumer(_)) = self.groups.get(&id) {
+            let answer = self.in_consumer_group(&id, image, now, &mut step.records, |group, context| {
+                group.classic_join(&join, context)
+            });
+            return step.replies.push((waiter, Response::Join(answer)));
+        }
         // Only one that comes without an id can be the first.
         if join.member.is_none() && !self.groups.contains_key(&id) {
             self.groups.insert(id.clone(), Group::Classic(ClassicGroup::new(now)));
@@ -256,15 +265,31 @@ impl<W> Machine for Groups<W> {
     fn handle(&mut self, waiter: W, request: Request, image: &Image, now: Now) -> Step<Self> {
         let mut step = Step::none();
         match request {
-            Request::Join(join) => self.join(join, waiter, now, &mut step),
+            Request::Join(join) => self.join(join, waiter, image, now, &mut step),
             Request::Sync(sync) => {
                 let id = sync.group.clone();
+                if let Some(Group::Consumer(_)) = self.groups.get(&id) {
+                    let answer =
+                        self.in_consumer_group(&id, image, now, &mut step.records, |group, context| {
+                            group.classic_sync(&sync, context).map(Decision::without_records)
+                        });
+                    step.replies.push((waiter, Response::Sync(answer)));
+                    return step;
+                }
                 self.classic(&id, now, &mut step, waiter, Response::Sync, |group, waiter, turn| {
                     group.sync(sync, waiter, turn);
                 });
             }
             Request::Heartbeat(beat) => {
                 let id = beat.group.clone();
+                if let Some(Group::Consumer(_)) = self.groups.get(&id) {
+                    let answer =
+                        self.in_consumer_group(&id, image, now, &mut step.records, |group, context| {
+                            group.classic_heartbeat(&beat, context).map(Decision::without_records)
+                        });
+                    step.replies.push((waiter, Response::Heartbeat(answer)));
+                    return step;
+                }
                 self.classic(&id, now, &mut step, waiter, Response::Heartbeat, |group, waiter, turn| {
                     let answer = group.heartbeat(&beat, now);
                     turn.step.replies.push((waiter, Response::Heartbeat(answer)));
@@ -272,6 +297,14 @@ impl<W> Machine for Groups<W> {
             }
             Request::Leave(leave) => {
                 let id = leave.group.clone();
+                if let Some(Group::Consumer(_)) = self.groups.get(&id) {
+                    let answer =
+                        self.in_consumer_group(&id, image, now, &mut step.records, |group, context| {
+                            Ok(group.classic_leave(&leave, context))
+                        });
+                    step.replies.push((waiter, Response::Leave(answer)));
+                    return step;
+                }
                 self.classic(&id, now, &mut step, waiter, Response::Leave, |group, waiter, turn| {
                     group.leave(leave, waiter, turn);
                 });
@@ -297,7 +330,7 @@ impl<W> Machine for Groups<W> {
                 self.advance_deletions(&mut step);
             }
             Request::ConsumerHeartbeat(beat) => {
-                let answer = self.consumer_heartbeat(&beat, image, now, &mut step.records);
+                let answer = self.consumer_heartbeat(&beat, image, now, &mut step);
                 step.replies.push((waiter, Response::ConsumerHeartbeat(answer)));
             }
             Request::DescribeConsumer(describe) => {
@@ -354,6 +387,13 @@ impl<W> Machine for Groups<W> {
 
     fn tick(&mut self, image: &Image, now: Now) -> Step<Self> {
         let mut step = Step::none();
+        for id in std::mem::take(&mut self.downgraded) {
+            if let Some(Group::Classic(classic)) = self.groups.get_mut(&id) {
+                let settings = &self.settings.classic;
+                classic.start_over(&mut Turn { group: &id, settings, now, step: &mut step });
+                self.timers.arm(&id, classic.due());
+            }
+        }
         while let Some(id) = self.timers.pop_due(now.monotonic) {
             let Some(Group::Classic(classic)) = self.groups.get_mut(&id) else {
                 self.tick_consumer(&id, image, now, &mut step.records);
@@ -374,7 +414,7 @@ impl<W> Machine for Groups<W> {
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
-        if !self.deletions.is_empty() {
+        if !self.deletions.is_empty() || !self.downgraded.is_empty() {
             return Some(Monotonic::ZERO);
         }
         [self.timers.next(), self.sweep.next()].into_iter().flatten().min()

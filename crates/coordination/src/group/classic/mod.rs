@@ -247,6 +247,26 @@ impl<W> ClassicGroup<W> {
         self.members.into_values().flat_map(|member| member.joining.into_iter().chain(member.syncing))
     }
 
+    /// The group is being converted: everyone it keeps waiting is told to come again.
+    pub(in crate::group) fn send_everyone_away(&mut self, turn: &mut Turn<'_, W>) {
+        for member in self.members.values_mut() {
+            if let Some(waiter) = member.joining.take() {
+                turn.step.replies.push((waiter, Response::Join(Err(GroupError::RebalanceInProgress))));
+            }
+            if let Some(waiter) = member.syncing.take() {
+                turn.step.replies.push((waiter, Response::Sync(Err(GroupError::RebalanceInProgress))));
+            }
+        }
+    }
+
+    /// The group was of the consumer protocol until now: sessions start, and everyone is called to join.
+    pub(in crate::group) fn start_over(&mut self, turn: &mut Turn<'_, W>) {
+        self.loaded(turn);
+        if self.state == GroupState::Stable {
+            self.prepare_rebalance(turn);
+        }
+    }
+
     fn transition(&mut self, to: GroupState, now: Now) {
         self.state = to;
         self.state_since = Some(now.wall);

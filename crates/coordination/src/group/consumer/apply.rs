@@ -78,7 +78,9 @@ impl ConsumerGroup {
         if let Some(seat) = self.members.get_mut(id) {
             seat.timers.revoke_by = revoke_by;
         }
-        self.wake = [self.wake, revoke_by].into_iter().flatten().min();
+        if let Some(revoke_by) = revoke_by {
+            self.wake_by(revoke_by);
+        }
     }
 
     fn clear_current(&mut self, id: &MemberId) {
@@ -97,10 +99,13 @@ impl ConsumerGroup {
         match self.members.get_mut(id) {
             Some(seat) => seat.member = new,
             None => {
-                let timers = Timers::started(now);
+                let mut timers = Timers::started(now);
+                // A classic member that has joined must ask for its part.
+                timers.sync_by =
+                    new.is_classic().then(|| now + super::millis(new.profile.rebalance_timeout_ms));
                 self.members.insert(id.clone(), Seat { member: new, timers });
                 // Its session timeout is a setting, which only a look at the group knows.
-                self.wake = Some(self.wake.map_or(now, |wake| wake.min(now)));
+                self.wake_by(now);
             }
         }
     }

@@ -57,12 +57,17 @@ impl ConsumerGroup {
         }
     }
 
-    /// Removes members, in one step; those that are none are passed over.
+    /// Removes members, in one step; those that are none are passed over. If only members of the classic protocol remain, the group becomes
+    /// classic.
     pub(in crate::group) fn fence(&self, ids: &[&MemberId], context: &Context<'_>) -> Vec<Record> {
         let members: Vec<(&MemberId, &Member)> =
             ids.iter().filter_map(|id| Some((*id, self.member(id)?))).collect();
         if members.is_empty() {
             return Vec::new();
+        }
+        let ids: Vec<&MemberId> = members.iter().map(|(id, _)| *id).collect();
+        if self.downgrades_without(&ids, 0, context) {
+            return self.to_classic(&ids, context);
         }
         let mut draft = Draft::new(self, context);
         for (id, _) in &members {

@@ -21,12 +21,15 @@
 
 mod admission;
 mod apply;
+mod classic;
 mod commit;
 mod describe;
 mod draft;
+mod embedded;
 mod heartbeat;
 mod leave;
 mod member;
+mod migration;
 mod pattern;
 mod reconcile;
 mod sessions;
@@ -116,6 +119,13 @@ pub(in crate::group) struct Decision<T> {
     pub(in crate::group) records: Vec<Record>,
     /// The answer.
     pub(in crate::group) answer: T,
+}
+
+impl<T> Decision<T> {
+    /// An answer that changes nothing for good.
+    pub(in crate::group) fn without_records(answer: T) -> Self {
+        Self { records: Vec::new(), answer }
+    }
 }
 
 impl ConsumerGroup {

@@ -21,9 +21,15 @@ impl ConsumerGroup {
         self.wake.unwrap_or(Monotonic::NEVER)
     }
 
+    /// The group must be looked at then, at the latest.
+    pub(super) fn wake_by(&mut self, at: Monotonic) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
     /// The log has been replayed: everyone's session begins now, and everything is compared with the image once.
     pub(in crate::group) fn loaded(&mut self, now: Monotonic) {
         for seat in self.members.values_mut() {
+            (seat.timers.join_by, seat.timers.sync_by) = (None, None);
             seat.timers.heard_at = now;
             seat.timers.revoke_by = seat.member.revocation_timeout().map(|timeout| now + timeout);
         }

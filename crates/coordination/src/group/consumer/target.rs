@@ -25,13 +25,8 @@ impl Draft<'_> {
     /// The target of a member, computed anew if the group's epoch is ahead and the last computation is not too recent. In that case the member
     /// goes on with the last one, and a later heartbeat computes.
     pub(super) fn target(&mut self, id: &MemberId, member: &Member) -> Target {
-        let last = || {
-            // A static member that takes the place of another takes over its part.
-            let of = member.profile.instance.as_ref().and_then(|instance| self.group.statics.get(instance));
-            Target { epoch: self.group.target_epoch(), partitions: self.group.target_of(of.unwrap_or(id)) }
-        };
         if self.group.target_epoch() >= self.epoch || !self.may_assign() {
-            return last();
+            return self.last_target(id, member);
         }
         let partitions = self.assign(id, member);
         Target { epoch: self.epoch, partitions }

@@ -4,13 +4,14 @@ use ottla_record::Now;
 
 use super::administration::not_found;
 use super::{Group, Groups};
-use crate::group::classic::ClassicGroup;
-use crate::group::consumer::{self, ConsumerGroup, Context};
+use crate::group::classic::{ClassicGroup, Turn};
+use crate::group::consumer::{self, ConsumerGroup, Context, Decision};
 use crate::group::ids::{GroupId, MemberEpoch};
 use crate::group::record::Record;
 use crate::group::request::{ConsumerHeartbeat, DescribeConsumer};
 use crate::group::response::{ConsumerBeat, ConsumerDescription, GroupError};
 use crate::metadata::Image;
+use crate::shard::Step;
 
 impl<W> Groups<W> {
     /// A heartbeat of the consumer protocol. The first of a member makes the group; one without members, of whatever protocol, gives way to it.
@@ -19,7 +20,7 @@ impl<W> Groups<W> {
         request: &ConsumerHeartbeat,
         image: &Image,
         now: Now,
-        records: &mut Vec<Record>,
+        step: &mut Step<Self>,
     ) -> Result<ConsumerBeat, GroupError> {
         if !self.settings.consumer.enabled {
             return Err(GroupError::UnsupportedVersion);
@@ -38,9 +39,16 @@ impl<W> Groups<W> {
                 decision
             }
             None => return Err(not_found(id)),
+            Some(Group::Classic(classic)) if joins => {
+                let decision = ConsumerGroup::upgrade(classic, request, &context)?;
+                let settings = &self.settings.classic;
+                classic.send_everyone_away(&mut Turn { group: id, settings, now, step });
+                decision
+            }
             Some(Group::Classic(_)) => return Err(not_a_consumer_group(id)),
         };
-        records.extend(decision.records);
+        self.note_downgrade(&decision.records);
+        step.records.extend(decision.records);
         Ok(decision.answer)
     }
 
@@ -49,9 +57,41 @@ impl<W> Groups<W> {
         self.topics.observe(image);
         let context = Context { image, topics: &self.topics, settings: &self.settings, now };
         if let Some(Group::Consumer(group)) = self.groups.get_mut(id) {
-            records.extend(group.tick(&context));
+            let decided = group.tick(&context);
             self.timers.arm(id, group.due());
+            self.note_downgrade(&decided);
+            records.extend(decided);
         }
+    }
+
+    /// Lets a group of the consumer protocol decide about a request of the classic one.
+    pub(super) fn in_consumer_group<T>(
+        &mut self,
+        id: &GroupId,
+        image: &Image,
+        now: Now,
+        records: &mut Vec<Record>,
+        decide: impl FnOnce(&mut ConsumerGroup, &Context<'_>) -> Result<Decision<T>, GroupError>,
+    ) -> Result<T, GroupError> {
+        self.topics.observe(image);
+        let context = Context { image, topics: &self.topics, settings: &self.settings, now };
+        let Some(Group::Consumer(group)) = self.groups.get_mut(id) else {
+            return Err(GroupError::UnknownMemberId);
+        };
+        let decision = decide(group, &context);
+        self.timers.arm(id, group.due());
+        let decision = decision?;
+        self.note_downgrade(&decision.records);
+        records.extend(decision.records);
+        Ok(decision.answer)
+    }
+
+    /// A group that becomes classic rebalances as soon as it is one.
+    fn note_downgrade(&mut self, records: &[Record]) {
+        self.downgraded.extend(records.iter().filter_map(|record| match record {
+            Record::Classic { group, value: Some(_) } => Some(group.clone()),
+            _ => None,
+        }));
     }
 
     pub(super) fn describe_consumer(

@@ -3,6 +3,7 @@
 mod classic;
 mod exploration;
 mod memory;
+mod migration;
 mod offsets;
 mod story;
 mod table;
