@@ -5,6 +5,7 @@
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "it measures, and it may fail loudly"
 )]
 
@@ -35,10 +36,7 @@ fn main() {
 /// Heartbeats of stable groups.
 fn heartbeats(groups: usize, members: usize) {
     let mut bench = Bench::new();
-    let mut known = Vec::new();
-    for group in 0..groups {
-        known.extend(bench.form(&format!("group-{group}"), members));
-    }
+    let known = bench.form(groups, members);
     const ROUNDS: usize = 20;
     let start = Instant::now();
     for _ in 0..ROUNDS {
@@ -63,7 +61,7 @@ fn heartbeats(groups: usize, members: usize) {
 /// From the first to the last JoinGroup of a group that is there, and what the last one costs alone.
 fn rebalance(members: usize) {
     let mut bench = Bench::new();
-    let known = bench.form("g", members);
+    let known = bench.form(1, members);
     let start = Instant::now();
     let mut last = start;
     let mut replies = 0;
@@ -164,24 +162,25 @@ impl Bench {
         })
     }
 
-    /// A stable group.
-    fn form(&mut self, group: &str, members: usize) -> Vec<(GroupId, MemberId, Generation)> {
-        let group = GroupId::from(group);
-        for waiter in 0..members {
-            let join = self.join(&group, None, b"");
+    /// Stable groups.
+    fn form(&mut self, groups: usize, members: usize) -> Vec<(GroupId, MemberId, Generation)> {
+        let ids: Vec<GroupId> = (0..groups).map(|group| GroupId::new(format!("group-{group}"))).collect();
+        for waiter in 0..groups * members {
+            let join = self.join(&ids[waiter / members], None, b"");
             let step = self.groups.handle(waiter, join, &self.image, self.now);
             assert!(self.follow(step).is_empty());
         }
         let mut joined = Vec::new();
-        while joined.is_empty() {
+        while joined.len() < groups * members {
             self.now.monotonic = self.groups.next_deadline().unwrap().max(self.now.monotonic);
             let step = self.groups.tick(&self.image, self.now);
-            joined = self.follow(step);
+            joined.extend(self.follow(step));
         }
         let mut known = Vec::new();
         for (waiter, response) in joined {
             let Response::Join(Ok(joined)) = response else { panic!("not joined: {response:?}") };
             let assignments = joined.members.iter().map(|m| (m.member.clone(), Bytes::from_static(b"part")));
+            let group = &ids[waiter / members];
             let sync = Sync {
                 group: group.clone(),
                 generation: joined.generation,
