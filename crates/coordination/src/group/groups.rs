@@ -23,7 +23,7 @@ use super::ids::GroupId;
 use super::offsets::Offsets;
 use super::record::Record;
 use super::request::{Join, Request};
-use super::response::{GroupError, GroupState, GroupType, Response};
+use super::response::{GroupError, GroupState, GroupType, Left, Response};
 use super::settings::GroupSettings;
 use crate::metadata::Image;
 use crate::shard::{Machine, Step};
@@ -31,6 +31,10 @@ use crate::shard::{Machine, Step};
 /// The most bytes of records that one step decides, by [`Record::weight`]. They are one batch of the offsets topic, whose
 /// `max.message.bytes` is 1,048,588.
 pub const MAX_STEP_BYTES: usize = 900_000;
+
+/// The longest text of a request that is written: 32,767 bytes is what Kafka's format has room for, and the id of a classic
+/// member is 37 longer than what its client calls itself.
+pub const MAX_TEXT: usize = 32_767 - 37;
 
 /// All groups of one partition, and all offsets.
 ///
@@ -194,6 +198,35 @@ impl<W> Groups<W> {
     }
 }
 
+/// The refusal of a request that brings a text no record has room for. Kafka's protocol cannot carry one; but a member's id
+/// is made of what its client calls itself, and not every client speaks that protocol.
+fn unwritable(request: &Request) -> Option<Response> {
+    let long = |text: &str| text.len() > MAX_TEXT;
+    let any_long = |texts: &[&Option<Arc<str>>]| texts.iter().any(|text| text.as_deref().is_some_and(long));
+    let why = || GroupError::InvalidRequest(format!("a name is longer than {MAX_TEXT} bytes"));
+    match request {
+        Request::Join(join) => {
+            let names = [join.group.as_str(), &join.client.client_id, &join.client.host, &join.protocol_type];
+            let protocols = join.protocols.iter().map(|protocol| &*protocol.name);
+            let instance = join.instance.as_ref().map(|instance| instance.as_str());
+            names.into_iter().chain(protocols).chain(instance).any(long).then(|| Response::Join(Err(why())))
+        }
+        Request::CommitOffsets(commit) => {
+            long(commit.group.as_str()).then(|| Response::CommitOffsets(Err(why())))
+        }
+        Request::ConsumerHeartbeat(beat) => {
+            let names = [beat.group.as_str(), &beat.client.client_id, &beat.client.host];
+            let member = beat.member.as_ref().map(|member| member.as_str());
+            let instance = beat.instance.as_ref().map(|instance| instance.as_str());
+            let topics = beat.topics.iter().flatten().map(|topic| &**topic);
+            let is_long = names.into_iter().chain(member).chain(instance).chain(topics).any(long)
+                || any_long(&[&beat.rack, &beat.regex, &beat.assignor]);
+            is_long.then(|| Response::ConsumerHeartbeat(Err(why())))
+        }
+        _ => None,
+    }
+}
+
 impl<W> Group<W> {
     fn is_forgettable(&self) -> bool {
         match self {
@@ -263,6 +296,9 @@ impl<W> Machine for Groups<W> {
     type Record = Record;
 
     fn handle(&mut self, waiter: W, request: Request, image: &Image, now: Now) -> Step<Self> {
+        if let Some(refusal) = unwritable(&request) {
+            return Step::reply(waiter, refusal);
+        }
         let mut step = Step::none();
         match request {
             Request::Join(join) => self.join(join, waiter, image, now, &mut step),
@@ -304,6 +340,10 @@ impl<W> Machine for Groups<W> {
                         });
                     step.replies.push((waiter, Response::Leave(answer)));
                     return step;
+                }
+                if !self.groups.contains_key(&id) && !id.as_str().is_empty() {
+                    let left = leave.members.into_iter().map(Left::unknown).collect();
+                    return Step::reply(waiter, Response::Leave(Ok(left)));
                 }
                 self.classic(&id, now, &mut step, waiter, Response::Leave, |group, waiter, turn| {
                     group.leave(leave, waiter, turn);

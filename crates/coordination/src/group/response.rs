@@ -8,7 +8,7 @@ use ottla_record::{PartitionIndex, TopicId};
 
 use super::ids::{Generation, GroupEpoch, GroupId, InstanceId, MemberEpoch, MemberId};
 use super::record::CommittedOffset;
-use super::request::{TopicPartitions, TopicRef};
+use super::request::{Leaver, TopicPartitions, TopicRef};
 
 /// The answer to a [`Request`](super::Request) of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +89,13 @@ pub struct Left {
     pub instance: Option<InstanceId>,
     /// Done, or why not.
     pub result: Result<(), GroupError>,
+}
+
+impl Left {
+    /// The group is not there, so nobody is in it.
+    pub(super) fn unknown(leaver: Leaver) -> Self {
+        Self { member: leaver.member, instance: leaver.instance, result: Err(GroupError::UnknownMemberId) }
+    }
 }
 
 /// What became of one topic's partitions.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ottla_record::{Now, PartitionIndex, TopicId};
 
 use super::administration::not_found;
-use super::{Group, Groups, MAX_STEP_BYTES};
+use super::{Group, Groups, MAX_STEP_BYTES, MAX_TEXT};
 use crate::group::record::{CommittedOffset, Record};
 use crate::group::request::{
     CommitOffsets, CommitPartition, CommitTopic, DeleteOffsets, FetchOffsets, TopicRef,
@@ -88,7 +88,8 @@ impl<W> Groups<W> {
         let limit = self.settings.offsets.metadata_max_bytes;
         // Kafka counts as Java does.
         let length = partition.metadata.as_ref().map_or(0, |note| note.encode_utf16().count());
-        if length > limit {
+        let bytes = partition.metadata.as_ref().map_or(0, |note| note.len());
+        if length > limit || bytes > MAX_TEXT {
             return Err(GroupError::OffsetMetadataTooLarge { limit });
         }
         Ok((Arc::clone(name), *id))

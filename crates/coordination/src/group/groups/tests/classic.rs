@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::story::check;
+use super::story::{World, check, settings};
 
 #[test]
 fn two_members_meet_within_the_initial_delay_and_share_one_generation() {
@@ -636,6 +636,38 @@ fn a_coordinator_that_takes_over_in_a_rebalance_finds_the_last_generation() {
                 9s a: has [t0]
             show
                 Stable 'consumer' by range [a:t0 b:t1 c:]
+        "#]],
+    );
+}
+
+#[test]
+fn a_name_that_no_record_has_room_for_is_refused() {
+    let mut world = World::new(settings());
+    let long = "x".repeat(32_760);
+    for line in
+        [format!("join {long} old"), format!("join a old static={long}"), format!("join a old group={long}")]
+    {
+        world.out.clear();
+        world.tell(&line);
+        assert!(world.out.ends_with("InvalidRequest(\"a name is longer than 32730 bytes\")\n"));
+    }
+    world.tell(&format!("join {} old", "x".repeat(32_730)));
+    world.wait(4);
+    assert_eq!(world.state(), "CompletingRebalance");
+}
+
+#[test]
+fn leaving_a_group_that_is_not_there_fails_for_each_member() {
+    check(
+        "
+        leave a,b group=other
+        leave a group=other static=one
+        ",
+        expect![[r#"
+            leave a,b group=other
+                0s a,b: UnknownMemberId, UnknownMemberId
+            leave a group=other static=one
+                0s a: UnknownMemberId
         "#]],
     );
 }
