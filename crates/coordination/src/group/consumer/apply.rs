@@ -31,7 +31,8 @@ impl ConsumerGroup {
             Record::TargetEpoch { value, .. } => self.target = *value,
             Record::TargetAssignment { member, value, .. } => match value {
                 Some(topics) => {
-                    self.targets.insert(member.clone(), to_partitions(topics));
+                    let known = self.members.get_key_value(member).map(|(id, _)| id.clone());
+                    self.targets.insert(known.unwrap_or_else(|| member.clone()), to_partitions(topics));
                 }
                 None => {
                     self.targets.remove(member);
@@ -57,7 +58,14 @@ impl ConsumerGroup {
     }
 
     fn set_profile(&mut self, id: &MemberId, profile: &ConsumerMemberValue, now: Monotonic) {
-        let profile = ConsumerMemberValue { topics: sorted(&profile.topics), ..profile.clone() };
+        let mut profile = ConsumerMemberValue { topics: sorted(&profile.topics), ..profile.clone() };
+        // Members read the same topics: one copy of each name will do.
+        for name in &mut profile.topics {
+            if let Some((known, _)) = self.names.get_key_value(&**name) {
+                *name = Arc::clone(known);
+            }
+        }
+        profile.topics.shrink_to_fit();
         let new = Member { profile, ..self.member(id).cloned().unwrap_or_else(Member::unknown) };
         self.put(id, new, now);
     }
@@ -93,17 +101,18 @@ impl ConsumerGroup {
     }
 
     fn put(&mut self, id: &MemberId, new: Member, now: Monotonic) {
-        let old = self.members.get(id).map(|seat| seat.member.clone());
-        self.count_out(id, old.as_ref());
-        self.count_in(id, &new);
-        match self.members.get_mut(id) {
+        let known = self.members.get_key_value(id).map(|(id, seat)| (id.clone(), seat.member.clone()));
+        let (id, old) = known.map_or_else(|| (id.clone(), None), |(id, old)| (id, Some(old)));
+        self.count_out(&id, old.as_ref());
+        self.count_in(&id, &new);
+        match self.members.get_mut(&id) {
             Some(seat) => seat.member = new,
             None => {
                 let mut timers = Timers::started(now);
                 // A classic member that has joined must ask for its part.
                 timers.sync_by =
                     new.is_classic().then(|| now + super::millis(new.profile.rebalance_timeout_ms));
-                self.members.insert(id.clone(), Seat { member: new, timers });
+                self.members.insert(id, Seat { member: new, timers });
                 // Its session timeout is a setting, which only a look at the group knows.
                 self.wake_by(now);
             }

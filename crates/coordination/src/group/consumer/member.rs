@@ -214,6 +214,8 @@ impl FromIterator<(TopicId, PartitionIndex, MemberEpoch)> for Held {
         for ((topic, partition), since) in sorted {
             held.push(topic, partition, since);
         }
+        held.0.iter_mut().for_each(|(_, partitions)| partitions.shrink_to_fit());
+        held.0.shrink_to_fit();
         held
     }
 }

@@ -15,6 +15,35 @@
 //! | `Stable` | everyone has |
 //! | `Dead` | it was deleted: there is none any more |
 //!
+//! What a member meets in each of its states. `told`: it is told what to hold; `ok`: it is not, as it knows; after the arrow its state then, if it
+//! is another. Static members that are away wait for their successor.
+//!
+//! | event | not a member | Stable | UnrevokedPartitions | UnreleasedPartitions | static, away |
+//! |---|---|---|---|---|---|
+//! | joins (epoch 0) | told → UnreleasedPartitions | told | told → Stable | told | told → Stable |
+//! | joins with a pattern that is none | InvalidRegularExpression | InvalidRegularExpression | InvalidRegularExpression | InvalidRegularExpression | InvalidRegularExpression |
+//! | says nothing new | UnknownMemberId | ok | ok | ok | FencedMemberEpoch |
+//! | reports that it holds what it held | UnknownMemberId | told | told | told | FencedMemberEpoch |
+//! | reports that it gave up what it shall not have | UnknownMemberId | told | told → Stable | told | FencedMemberEpoch |
+//! | is heard after a third member joined | UnknownMemberId | ok | ok | ok | FencedMemberEpoch |
+//! | is heard after the topic grew | UnknownMemberId | told | ok | told | FencedMemberEpoch |
+//! | is heard after the topic was deleted | UnknownMemberId | told → UnrevokedPartitions | ok | ok → Stable | FencedMemberEpoch |
+//! | is heard after the other gave up what it must | UnknownMemberId | ok | ok | told → Stable | FencedMemberEpoch |
+//! | is heard after the other left | UnknownMemberId | told | ok | told → Stable | FencedMemberEpoch |
+//! | reads another topic | UnknownMemberId | told → UnrevokedPartitions | told | told → Stable | FencedMemberEpoch |
+//! | repeats all with the epoch before its own | UnknownMemberId | told | told | FencedMemberEpoch | FencedMemberEpoch |
+//! | comes with an old epoch | UnknownMemberId | FencedMemberEpoch | FencedMemberEpoch | FencedMemberEpoch | FencedMemberEpoch |
+//! | comes with an epoch to come | UnknownMemberId | FencedMemberEpoch | FencedMemberEpoch | FencedMemberEpoch | FencedMemberEpoch |
+//! | leaves | UnknownMemberId | ok → not a member | ok → not a member | ok → not a member | ok → not a member |
+//! | goes for a while, being static | InvalidRequest | ok → static, away | ok → static, away | ok → static, away | ok |
+//! | another takes its static name | told → UnreleasedPartitions | UnreleasedInstanceId | UnreleasedInstanceId | UnreleasedInstanceId | told → Stable |
+//! | its session ends | UnknownMemberId | UnknownMemberId → not a member | UnknownMemberId → not a member | UnknownMemberId → not a member | UnknownMemberId → not a member |
+//! | its time to give up ends | UnknownMemberId | ok | UnknownMemberId → not a member | ok | UnknownMemberId → not a member |
+//! | another coordinator takes over | UnknownMemberId | ok | ok | ok | FencedMemberEpoch |
+//! | commits with its epoch | UnknownMemberId | committed | committed | committed | StaleMemberEpoch |
+//! | commits with the epoch before | UnknownMemberId | committed | StaleMemberEpoch | StaleMemberEpoch | StaleMemberEpoch |
+//! | commits with an epoch to come | UnknownMemberId | StaleMemberEpoch | StaleMemberEpoch | StaleMemberEpoch | StaleMemberEpoch |
+//!
 //! Deciding changes nothing but what is *volatile*: when a member was heard, and which image was looked at. Everything else changes by
 //! records alone ([`ConsumerGroup::apply`]), which is also how it is loaded. Timers are not kept in a queue: a group has one time at which it
 //! must be looked at ([`ConsumerGroup::due`]), never later than its first deadline, and a heartbeat does not move it.

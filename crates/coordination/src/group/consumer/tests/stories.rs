@@ -24,7 +24,7 @@ fn check(story: &str, expected: Expect) {
     expected.assert_eq(&out);
 }
 
-fn tell(world: &mut World, line: &str) -> String {
+pub(super) fn tell(world: &mut World, line: &str) -> String {
     if let Some((name, partitions)) = line.strip_prefix("topic ").and_then(|t| t.split_once('=')) {
         world.topic(name, partitions.parse().unwrap());
         return String::new();
@@ -48,7 +48,8 @@ fn tell(world: &mut World, line: &str) -> String {
     }
     let (who, does) = line.split_once(' ').unwrap();
     let (who, instance) = who.split_once('@').map_or((who, None), |(who, i)| (who, Some(i.to_owned())));
-    let epoch = world.clients.get(who).map_or(0, |client| client.epoch);
+    // One that is no member, or went away, comes with an epoch of long ago.
+    let epoch = world.clients.get(who).map_or(3, |client| if client.epoch > 0 { client.epoch } else { 3 });
     let words: Vec<&str> = does.split_whitespace().collect();
     let answer = match words.as_slice() {
         ["joins", what @ ..] => {
@@ -80,7 +81,7 @@ fn tell(world: &mut World, line: &str) -> String {
             world.send(&request)
         }
         ["gives", "up", "and", "reports"] => {
-            let client = world.clients.get_mut(who).unwrap();
+            let client = world.clients.entry(who.to_owned()).or_default();
             client.has = client.told.clone();
             let request = world.full_request(who, epoch);
             world.send(&request)
@@ -91,7 +92,8 @@ fn tell(world: &mut World, line: &str) -> String {
             return answered(world, &answer);
         }
         ["reads", topics @ ..] => {
-            world.clients.get_mut(who).unwrap().topics = topics.iter().map(|t| (*t).to_owned()).collect();
+            world.clients.entry(who.to_owned()).or_default().topics =
+                topics.iter().map(|t| (*t).to_owned()).collect();
             let request = world.full_request(who, epoch);
             world.send(&request)
         }
@@ -103,11 +105,24 @@ fn tell(world: &mut World, line: &str) -> String {
             let request = world.request(who, -2);
             world.send(&request)
         }
+        ["repeats"] => {
+            let group = world.group.as_ref();
+            let before =
+                group.and_then(|group| Some(group.member(&MemberId::from(who))?.previous_epoch.get()));
+            let request = world.full_request(who, before.unwrap_or(1).max(1));
+            world.send(&request)
+        }
+        ["commits", partition, "at", "its", "epoch"] => return commit(world, who, partition, epoch),
+        ["commits", partition, "at", "the", "epoch", "before"] => {
+            return commit(world, who, partition, epoch - 1);
+        }
         ["commits", partition, "at", epoch] => return commit(world, who, partition, epoch.parse().unwrap()),
         _ => panic!("no such sentence: {line}"),
     };
     let said = answered(world, &answer);
-    world.receive(who, &answer);
+    if world.clients.contains_key(who) {
+        world.receive(who, &answer);
+    }
     said
 }
 
