@@ -11,6 +11,7 @@
 //! | [`producer_ids`] | ids for idempotent producers |
 //! | [`topics`] | which partitions are hosted: an immutable table |
 //! | [`settings`] | from the cluster's configs to what a partition is run with |
+//! | [`lag`] | how far groups are behind |
 //! | [`host`] | a partition and its driver |
 //! | [`metrics`] | what a monitoring system sees |
 //! | `completion`, `fetch_wait` | answers and long polls |
@@ -32,6 +33,7 @@ mod flush;
 pub mod host;
 mod hosting;
 mod keeper;
+pub mod lag;
 pub mod metrics;
 pub mod node;
 pub mod ports;
@@ -46,6 +48,7 @@ pub use coordinator::{CoordinatorError, CoordinatorKey};
 pub use fetch::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation, is_enough};
 pub use fetch_wait::GrowthWait;
 pub use host::PartitionHost;
+pub use lag::{Lag, Precision};
 pub use metrics::Metrics;
 pub use node::{Node, Parts, StartError};
 pub use ottla_coordination as coordination;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::cleaner::{Cleaner, Surroundings};
 use crate::coordinator::groups::GroupCoordinator;
+use crate::coordinator::lags;
 use crate::directory::DirectoryShell;
 use crate::flush::FlushCoordinator;
 use crate::host::PartitionHost;
@@ -139,6 +140,7 @@ impl Node {
         node.metrics.register(Arc::new(NodeMetrics(Arc::downgrade(&node))));
         tokio::spawn(Arc::clone(&node).follow(hosting, images, image));
         tokio::spawn(node.groups.run_timer(Arc::downgrade(&node)));
+        tokio::spawn(lags::watch(Arc::downgrade(&node)));
         Ok(node)
     }
 

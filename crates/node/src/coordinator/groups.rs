@@ -18,6 +18,7 @@ use crate::coordinator::GroupMachine;
 use crate::coordinator::internal_topics::CONSUMER_OFFSETS;
 use crate::coordinator::shard_host::ShardHost;
 use crate::coordinator::shards::{Shards, Shared};
+use crate::metrics::group_lag::GroupLags;
 use crate::node::Node;
 
 /// What a coordinator is looked for by.
@@ -65,6 +66,7 @@ impl From<ShardError> for CoordinatorError {
 #[derive(Debug)]
 pub(crate) struct GroupCoordinator {
     pub(crate) shards: Shards<GroupMachine>,
+    pub(crate) lags: GroupLags,
     /// Held by who creates the topic.
     creating: tokio::sync::Mutex<()>,
 }
@@ -90,6 +92,7 @@ impl GroupCoordinator {
         let make = move || Groups::new(settings.clone());
         Self {
             shards: Shards::new(CONSUMER_OFFSETS, own, images, shared, make),
+            lags: GroupLags::default(),
             creating: Default::default(),
         }
     }

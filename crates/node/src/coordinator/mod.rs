@@ -7,6 +7,7 @@
 //! | `timers` | one real timer for the deadlines of all shards |
 //! | `shards` | which shards there are: an immutable table that follows the metadata |
 //! | `groups` | [`Node::group`](crate::Node::group), [`Node::coordinator`](crate::Node::coordinator): routing, and the topic on first need |
+//! | `lags` | how far the groups here are behind, for the metrics |
 //! | [`internal_topics`] | names that belong to Kafka itself |
 //!
 //! Invariant: a request that writes nothing is answered by the task that brought it; no thread is handed anything.
@@ -16,6 +17,7 @@
 
 pub(crate) mod groups;
 pub mod internal_topics;
+pub(crate) mod lags;
 mod loading;
 mod shard_host;
 pub(crate) mod shards;

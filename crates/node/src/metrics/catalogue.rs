@@ -1,8 +1,8 @@
 //! Every family there is. What is exported stands here, and the documentation is written from here.
 
 use crate::metrics::{
-    Family, cleaner, cluster, connection, coordinator, directory, partition, process, quorum, request,
-    traffic,
+    Family, cleaner, cluster, connection, coordinator, directory, group_lag, partition, process, quorum,
+    request, traffic,
 };
 
 /// Families that belong together, under the title they have in the documentation.
@@ -48,6 +48,11 @@ pub static SECTIONS: &[Section] = &[
         title: "Groups",
         about: "The groups that this broker coordinates: those whose partition of __consumer_offsets it leads.",
         families: coordinator::FAMILIES,
+    },
+    Section {
+        title: "Lag of groups",
+        about: "Of the groups coordinated here, in the partitions led here. Measured every 5 s while somebody scrapes, so the first scrape has none.",
+        families: group_lag::FAMILIES,
     },
     Section {
         title: "Cluster",

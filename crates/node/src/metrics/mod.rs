@@ -21,6 +21,7 @@ pub(crate) mod coordinator;
 pub(crate) mod directory;
 pub mod document;
 pub mod family;
+pub(crate) mod group_lag;
 pub mod instrument;
 pub(crate) mod node;
 pub mod page;

@@ -18,6 +18,7 @@ impl Collector for NodeMetrics {
         node.shell.cleaner.metrics().collect(page);
         directory::collect(&node.directory, &topics, node.shell.flusher.oldest_unfinished(), page);
         node.groups.shards.shared.metrics.collect(page);
+        node.groups.lags.collect(page);
         cluster::collect(&image, page);
         if let Some(status) = node.metadata.quorum() {
             quorum::collect(&status, page);
