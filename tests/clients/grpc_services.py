@@ -54,7 +54,8 @@ def place(topic, partition=0, **at):
 
 # Reflection and health.
 database = ProtoReflectionDescriptorDatabase(channel)
-assert {"ottla.v1.Log", "ottla.v1.Topics", "ottla.v1.Configs", "ottla.v1.Cluster"} <= set(database.get_services())
+services = {"ottla.v1.Log", "ottla.v1.Topics", "ottla.v1.Configs", "ottla.v1.Groups", "ottla.v1.Cluster"}
+assert services <= set(database.get_services())
 assert database.FindFileContainingSymbol("ottla.v1.PublishResponse").name == "ottla/v1/log.proto"
 health = health_pb2_grpc.HealthStub(channel)
 assert health.Check(health_pb2.HealthCheckRequest(service="ottla.v1.Log")).status == 1

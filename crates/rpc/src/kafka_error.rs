@@ -58,6 +58,10 @@ impl KafkaError {
             | Self::INVALID_CONFIG
             | Self::INVALID_REQUIRED_ACKS
             | Self::INVALID_GROUP_ID
+            | Self::INVALID_REGULAR_EXPRESSION
+            | Self::INVALID_SESSION_TIMEOUT
+            | Self::OFFSET_METADATA_TOO_LARGE
+            | Self::UNSUPPORTED_ASSIGNOR
             | Self::UNSUPPORTED_COMPRESSION_TYPE
             | Self::UNSUPPORTED_FOR_MESSAGE_FORMAT => Code::InvalidArgument,
             Self::UNKNOWN_TOPIC_OR_PARTITION
@@ -72,17 +76,23 @@ impl KafkaError {
             Self::SASL_AUTHENTICATION_FAILED => Code::Unauthenticated,
             Self::REQUEST_TIMED_OUT => Code::DeadlineExceeded,
             Self::UNSUPPORTED_VERSION => Code::Unimplemented,
-            Self::THROTTLING_QUOTA_EXCEEDED | Self::POLICY_VIOLATION => Code::ResourceExhausted,
+            Self::THROTTLING_QUOTA_EXCEEDED | Self::POLICY_VIOLATION | Self::GROUP_MAX_SIZE_REACHED => {
+                Code::ResourceExhausted
+            }
             Self::OUT_OF_ORDER_SEQUENCE_NUMBER
             | Self::INVALID_PRODUCER_EPOCH
             | Self::PRODUCER_FENCED
             | Self::FENCED_LEADER_EPOCH
             | Self::FENCED_INSTANCE_ID
+            | Self::FENCED_MEMBER_EPOCH
+            | Self::STALE_MEMBER_EPOCH
             | Self::ILLEGAL_GENERATION
             | Self::UNKNOWN_MEMBER_ID
             | Self::REBALANCE_IN_PROGRESS => Code::Aborted,
             Self::INVALID_TXN_STATE
             | Self::TOPIC_DELETION_DISABLED
+            | Self::INCONSISTENT_GROUP_PROTOCOL
+            | Self::UNRELEASED_INSTANCE_ID
             | Self::NON_EMPTY_GROUP
             | Self::GROUP_SUBSCRIBED_TO_TOPIC => Code::FailedPrecondition,
             _ if self.retriable => Code::Unavailable,

@@ -40,5 +40,10 @@ pub mod v1 {
 
 pub use kafka_error::KafkaError;
 
+/// The bytes of a message on the wire, as credits count them.
+pub fn size(message: &impl prost::Message) -> usize {
+    message.encoded_len()
+}
+
 /// The services' descriptors, encoded: what server reflection answers from.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -28,7 +28,7 @@ pub(crate) const PUBLISH_STREAM: &str = "/ottla.v1.Log/PublishStream";
 const VERSION: i16 = 1;
 
 /// Every method that is counted, and its name in the metrics. Paths come from clients, so others get no label.
-const METHODS: [(&str, &str); 20] = [
+const METHODS: [(&str, &str); 26] = [
     ("/ottla.v1.Log/Publish", "Publish"),
     (PUBLISH_STREAM, "PublishStream"),
     ("/ottla.v1.Log/Fetch", "Fetch"),
@@ -42,6 +42,12 @@ const METHODS: [(&str, &str); 20] = [
     ("/ottla.v1.Topics/DeleteRecords", "DeleteRecords"),
     ("/ottla.v1.Configs/DescribeConfigs", "DescribeConfigs"),
     ("/ottla.v1.Configs/AlterConfigs", "AlterConfigs"),
+    ("/ottla.v1.Groups/Subscribe", "Subscribe"),
+    ("/ottla.v1.Groups/ListGroups", "ListGroups"),
+    ("/ottla.v1.Groups/DescribeGroup", "DescribeGroup"),
+    ("/ottla.v1.Groups/DeleteGroup", "DeleteGroup"),
+    ("/ottla.v1.Groups/ResetOffsets", "ResetOffsets"),
+    ("/ottla.v1.Groups/DeleteOffsets", "DeleteOffsets"),
     ("/ottla.v1.Cluster/DescribeCluster", "DescribeCluster"),
     ("/ottla.v1.Cluster/DescribeLogDirs", "DescribeLogDirs"),
     ("/grpc.health.v1.Health/Check", "HealthCheck"),
@@ -52,7 +58,7 @@ const METHODS: [(&str, &str); 20] = [
 ];
 
 /// Those of them that answer with a stream of their own length: no part of its time says anything.
-const STREAMS: [&str; 3] = ["Fetch", "HealthWatch", "ServerReflection"];
+const STREAMS: [&str; 4] = ["Fetch", "Subscribe", "HealthWatch", "ServerReflection"];
 
 /// The methods, with what is counted of each.
 #[derive(Debug)]

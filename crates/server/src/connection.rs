@@ -49,6 +49,7 @@ const _: () = assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) id: ConnectionId,
+    pub(crate) address: SocketAddr,
     pub(crate) memory: Arc<ConnectionMemory>,
     requests: Arc<AtomicUsize>,
 }
@@ -130,8 +131,12 @@ pub(crate) async fn serve(
     let requests = Arc::new(AtomicUsize::new(0));
     let max_beyond = front.limits.max_request_bytes.saturating_add(CONNECTION_WINDOW as usize);
     let memory = ConnectionMemory::new(&front.shared.memory, max_beyond);
-    let peer =
-        Peer { id: ConnectionId::next(), memory: Arc::clone(&memory), requests: Arc::clone(&requests) };
+    let peer = Peer {
+        id: ConnectionId::next(),
+        address,
+        memory: Arc::clone(&memory),
+        requests: Arc::clone(&requests),
+    };
     // HTTP/1 has only pages here, whose requests have nothing but a head.
     let counted = (version == Version::Http2).then(|| Arc::clone(&memory));
     let io = TokioIo::new(Replayed { read, stream, memory: counted });

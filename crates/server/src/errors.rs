@@ -6,13 +6,14 @@ use ottla_node::admin::AdminError;
 use ottla_node::admin::configs::DescribeConfigsError;
 use ottla_node::admin::offsets::OffsetError;
 use ottla_node::admin::records::DeletionError;
+use ottla_node::coordination::group::GroupError;
 use ottla_node::coordination::metadata::{
     AlterConfigError, BrokerError, ConfigResource, CreatePartitionsError, CreateTopicError, DeleteTopicError,
 };
 use ottla_node::producer_ids::ProducerIdError;
 use ottla_node::record::error::{BatchError, Refusal};
 use ottla_node::storage::AppendError;
-use ottla_node::{FetchError, LookupError, ProduceError, replication};
+use ottla_node::{CoordinatorError, FetchError, LookupError, ProduceError, replication};
 use ottla_rpc::{KafkaError, status, v1};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -282,6 +283,52 @@ pub(crate) fn deletion(error: DeletionError) -> Failure {
         },
         DeletionError::TimedOut => KafkaError::REQUEST_TIMED_OUT,
         _ => KafkaError::UNKNOWN_SERVER_ERROR,
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// Why a group was not served.
+pub(crate) fn coordinator(error: &CoordinatorError) -> Failure {
+    let code = match error {
+        CoordinatorError::NotAvailable => KafkaError::COORDINATOR_NOT_AVAILABLE,
+        CoordinatorError::LoadInProgress => KafkaError::COORDINATOR_LOAD_IN_PROGRESS,
+        CoordinatorError::NotCoordinator => KafkaError::NOT_COORDINATOR,
+        CoordinatorError::TimedOut => KafkaError::REQUEST_TIMED_OUT,
+        CoordinatorError::Unsupported => KafkaError::UNSUPPORTED_VERSION,
+        _ => KafkaError::UNKNOWN_SERVER_ERROR,
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// What a group coordinator refuses.
+pub(crate) fn group(error: &GroupError) -> Failure {
+    let code = match error {
+        GroupError::UnknownMemberId => KafkaError::UNKNOWN_MEMBER_ID,
+        GroupError::IllegalGeneration => KafkaError::ILLEGAL_GENERATION,
+        GroupError::RebalanceInProgress => KafkaError::REBALANCE_IN_PROGRESS,
+        GroupError::MemberIdRequired { .. } => KafkaError::MEMBER_ID_REQUIRED,
+        GroupError::FencedInstanceId => KafkaError::FENCED_INSTANCE_ID,
+        GroupError::GroupMaxSizeReached { .. } => KafkaError::GROUP_MAX_SIZE_REACHED,
+        GroupError::InconsistentGroupProtocol { .. } => KafkaError::INCONSISTENT_GROUP_PROTOCOL,
+        GroupError::InvalidSessionTimeout { .. } => KafkaError::INVALID_SESSION_TIMEOUT,
+        GroupError::InvalidGroupId => KafkaError::INVALID_GROUP_ID,
+        GroupError::GroupIdNotFound(_) => KafkaError::GROUP_ID_NOT_FOUND,
+        GroupError::NonEmptyGroup => KafkaError::NON_EMPTY_GROUP,
+        GroupError::GroupSubscribedToTopic => KafkaError::GROUP_SUBSCRIBED_TO_TOPIC,
+        GroupError::UnreleasedInstanceId(_) => KafkaError::UNRELEASED_INSTANCE_ID,
+        GroupError::FencedMemberEpoch(_) => KafkaError::FENCED_MEMBER_EPOCH,
+        GroupError::StaleMemberEpoch => KafkaError::STALE_MEMBER_EPOCH,
+        GroupError::UnsupportedAssignor(_) => KafkaError::UNSUPPORTED_ASSIGNOR,
+        GroupError::UnsupportedVersion => KafkaError::UNSUPPORTED_VERSION,
+        GroupError::InvalidRequest(_) => KafkaError::INVALID_REQUEST,
+        GroupError::InvalidRegularExpression(_) => KafkaError::INVALID_REGULAR_EXPRESSION,
+        GroupError::OffsetMetadataTooLarge { .. } => KafkaError::OFFSET_METADATA_TOO_LARGE,
+        GroupError::InvalidCommitOffsetSize => KafkaError::INVALID_COMMIT_OFFSET_SIZE,
+        GroupError::GroupMetadataTooLarge => KafkaError::UNKNOWN_SERVER_ERROR,
+        GroupError::UnknownTopicOrPartition => KafkaError::UNKNOWN_TOPIC_OR_PARTITION,
+        GroupError::UnknownTopicId => KafkaError::UNKNOWN_TOPIC_ID,
+        GroupError::UnstableOffsetCommit => KafkaError::UNSTABLE_OFFSET_COMMIT,
+        GroupError::Overloaded => KafkaError::COORDINATOR_LOAD_IN_PROGRESS,
     };
     Failure::new(code, error.to_string())
 }

@@ -8,8 +8,9 @@
 //! | `memory` | what a connection's requests take of the memory for all requests |
 //! | `router` | from a path to a service or a page |
 //! | `pages` | `/metrics`, `/health/live`, `/health/ready` |
-//! | `log`, `topics`, `configs`, `cluster` | the services of `proto/ottla/v1` |
+//! | `log`, `topics`, `configs`, `groups`, `cluster` | the services of `proto/ottla/v1` |
 //! | `publish`, `fetch` | what the service `Log` does with records |
+//! | `subscribe` | one member of a group: what its stream does |
 //! | `positions` | from what a reader names to an offset |
 //! | `answer` | the body of a response, and what may end it from outside |
 //! | `calls` | what is counted of each call |
@@ -18,7 +19,8 @@
 //! | `deadline` | how long a caller waits |
 //!
 //! Invariant: nothing is queued for a client that does not read. A stream's next read of the log happens when HTTP/2 has
-//! room for its result; a stream that waits for records holds no buffer.
+//! room for its result; a stream that waits for records holds no buffer. A Subscribe holds one message ready, and besides
+//! records only what the client has asked for.
 //!
 //! Invariant: a request's memory is bounded by `socket.request.max.bytes`, and that of all requests by
 //! `queued.max.request.bytes`, together with those of the other front doors ([`ottla_node::connections`]).
@@ -32,6 +34,7 @@ mod deadline;
 mod errors;
 mod fetch;
 pub mod front;
+mod groups;
 pub mod listener;
 mod log;
 mod memory;
@@ -40,6 +43,7 @@ mod positions;
 mod publish;
 mod reflection;
 mod router;
+mod subscribe;
 mod topics;
 
 pub use front::{Front, Limits};

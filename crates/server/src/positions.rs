@@ -28,6 +28,11 @@ pub(crate) fn isolation(isolation: i32) -> Result<Isolation, Failure> {
     }
 }
 
+/// Checks that a place is one. None is the earliest.
+pub(crate) fn check(position: Option<&v1::Position>) -> Result<(), Failure> {
+    Wanted::of(position).map(drop)
+}
+
 /// Looks places up. The answers stand in the order of the partitions.
 pub(crate) async fn look_up(
     node: &Arc<Node>,

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use ottla_rpc::v1::cluster_server::ClusterServer;
 use ottla_rpc::v1::configs_server::ConfigsServer;
+use ottla_rpc::v1::groups_server::GroupsServer;
 use ottla_rpc::v1::log_server::LogServer;
 use ottla_rpc::v1::topics_server::TopicsServer;
 use tonic::Status;
@@ -26,6 +27,7 @@ use crate::connection::Peer;
 use crate::deadline::Deadline;
 use crate::errors;
 use crate::front::Front;
+use crate::groups::GroupsService;
 use crate::log::LogService;
 use crate::pages;
 use crate::reflection::Reflection;
@@ -38,6 +40,7 @@ pub(crate) struct Router {
     log: LogServer<LogService>,
     topics: TopicsServer<TopicsService>,
     configs: ConfigsServer<ConfigsService>,
+    groups: GroupsServer<GroupsService>,
     cluster: ClusterServer<ClusterService>,
     health: HealthServer<HealthService>,
     health_reporter: HealthReporter,
@@ -45,7 +48,8 @@ pub(crate) struct Router {
 }
 
 /// The names that gRPC's health service knows, beside the empty one for the whole broker.
-const SERVICES: [&str; 5] = ["", "ottla.v1.Log", "ottla.v1.Topics", "ottla.v1.Configs", "ottla.v1.Cluster"];
+const SERVICES: [&str; 6] =
+    ["", "ottla.v1.Log", "ottla.v1.Topics", "ottla.v1.Configs", "ottla.v1.Groups", "ottla.v1.Cluster"];
 
 /// What a gRPC request's content type begins with.
 const GRPC: &[u8] = b"application/grpc";
@@ -61,6 +65,9 @@ impl Router {
                 .max_encoding_message_size(usize::MAX),
             topics: TopicsServer::new(TopicsService::new(front)).max_decoding_message_size(max),
             configs: ConfigsServer::new(ConfigsService::new(front)).max_decoding_message_size(max),
+            groups: GroupsServer::new(GroupsService::new(front))
+                .max_decoding_message_size(max)
+                .max_encoding_message_size(usize::MAX),
             cluster: ClusterServer::new(ClusterService::new(front)).max_decoding_message_size(max),
             health: HealthServer::new(HealthService::from_health_reporter(health_reporter.clone())),
             health_reporter,
@@ -147,6 +154,7 @@ impl Router {
             ServiceName::Log => self.log.call(request).await,
             ServiceName::Topics => self.topics.call(request).await,
             ServiceName::Configs => self.configs.call(request).await,
+            ServiceName::Groups => self.groups.call(request).await,
             ServiceName::Cluster => self.cluster.call(request).await,
             ServiceName::Health => self.health.call(request).await,
             ServiceName::Reflection => Ok(self.reflection.v1(request).await),
@@ -179,6 +187,7 @@ enum ServiceName {
     Log,
     Topics,
     Configs,
+    Groups,
     Cluster,
     Health,
     Reflection,
@@ -192,6 +201,7 @@ fn service_of(path: &str) -> Option<ServiceName> {
         "ottla.v1.Log" => Some(ServiceName::Log),
         "ottla.v1.Topics" => Some(ServiceName::Topics),
         "ottla.v1.Configs" => Some(ServiceName::Configs),
+        "ottla.v1.Groups" => Some(ServiceName::Groups),
         "ottla.v1.Cluster" => Some(ServiceName::Cluster),
         "grpc.health.v1.Health" => Some(ServiceName::Health),
         "grpc.reflection.v1.ServerReflection" => Some(ServiceName::Reflection),

@@ -42,20 +42,20 @@ impl Decoding {
         bytes: Bytes,
         max_message_bytes: usize,
     ) -> Result<Self, BatchError> {
-        let mut next = cursor.next;
+        let mut next = cursor.next();
         for batch in Batches::new(&bytes) {
             next = batch?.last_offset() + 1;
         }
         let blank = v1::FetchResponse {
-            topic: cursor.topic.to_string(),
-            partition: cursor.partition,
+            topic: cursor.topic().to_string(),
+            partition: cursor.partition(),
             log_start_offset: fetched.log_start.get(),
             high_watermark: fetched.high_watermark.get(),
             ..Default::default()
         };
         let aborted = fetched.aborted.clone();
         let form = Form::Batches;
-        Ok(Self { blank, from: cursor.next, next, bytes, aborted, max_message_bytes, form })
+        Ok(Self { blank, from: cursor.next(), next, bytes, aborted, max_message_bytes, form })
     }
 
     /// Behind the last record.
