@@ -1,6 +1,7 @@
 //! Administration: topics, configs, offsets, the cluster.
 
 mod answers;
+mod groups;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use answers::{
     BrokerInfo, Cluster, Config, ConfigSource, CreatedTopic, EndpointInfo, ListedOffset, LogDir, LogSize,
     PartitionInfo, TopicInfo, TopicListing,
 };
+pub use groups::{Group, GroupListing, GroupMember, GroupOffset, GroupProtocol, OffsetReset, ResetOutcome};
 
 use crate::client::{Client, Repeat, with_deadline};
 use crate::consumer::{Isolation, Start};

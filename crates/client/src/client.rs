@@ -15,6 +15,7 @@ use crate::backoff::{Backoff, Random};
 use crate::connection::{Connection, Picked};
 use crate::consumer::ConsumerBuilder;
 use crate::error::Error;
+use crate::group::GroupConsumerBuilder;
 use crate::producer::ProducerBuilder;
 use crate::size::ByteSize;
 
@@ -105,6 +106,18 @@ impl Client {
     /// ```
     pub fn producer(&self) -> ProducerBuilder {
         ProducerBuilder::new(self.clone())
+    }
+
+    /// A group consumer's settings: of a member of a group, whose partitions are the group's to share out.
+    ///
+    /// ```no_run
+    /// # async fn run(client: ottla_client::Client) -> Result<(), ottla_client::Error> {
+    /// let consumer = client.group("billing").topic("orders").build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group(&self, group: impl Into<Arc<str>>) -> GroupConsumerBuilder {
+        GroupConsumerBuilder::new(self.clone(), group.into())
     }
 
     /// A consumer's settings.

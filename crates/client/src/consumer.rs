@@ -29,7 +29,7 @@ use crate::client::{Client, with_deadline};
 use crate::connection::Picked;
 use crate::error::Error;
 use crate::record::ConsumerRecord;
-use message::Message;
+pub(crate) use message::Message;
 use settings::Settings;
 
 /// A topic that is unknown for so long is taken to be missing, not in the making.

@@ -7,6 +7,7 @@
 //! | `client` | [`Client`] and its settings; calls with deadline, repetition and back-off |
 //! | `producer` | [`Producer`]: batches, compression, idempotence, retries, back-pressure |
 //! | `consumer` | [`Consumer`]: assigned partitions as a stream; seek, pause, reconnection |
+//! | `group` | [`GroupConsumer`]: a member of a group; commits, partitions that come and go |
 //! | `admin` | [`Admin`]: topics, configs, offsets, the cluster |
 //! | `record` | [`ProducerRecord`], [`ConsumerRecord`] and their [`Header`]s |
 //! | `error` | [`Error`]: what failed, and whether trying again can help |
@@ -16,7 +17,8 @@
 //!
 //! Every call ends: calls by [`ClientBuilder::request_timeout`], records by [`ProducerBuilder::delivery_timeout`]. Nothing
 //! is buffered without a bound: the producer by [`ProducerBuilder::buffer`], the consumer by
-//! [`ConsumerBuilder::prefetch`]. Futures may be dropped at any point: a record that was not handed over was not sent, one
+//! [`ConsumerBuilder::prefetch`] and
+//! [`GroupConsumerBuilder::prefetch`]. Futures may be dropped at any point: a record that was not handed over was not sent, one
 //! that was goes its way, and a consumer gives the next record to whoever asks next.
 //!
 //! Spans and events come through [`tracing`] under the target `ottla_client`.
@@ -27,17 +29,20 @@ mod client;
 mod connection;
 mod consumer;
 mod error;
+mod group;
 mod producer;
 mod record;
 mod size;
 
 pub use admin::{
     Admin, BrokerInfo, Cluster, Config, ConfigChanges, ConfigResource, ConfigSource, CreatedTopic,
-    EndpointInfo, ListedOffset, LogDir, LogSize, NewTopic, PartitionInfo, TopicInfo, TopicListing,
+    EndpointInfo, Group, GroupListing, GroupMember, GroupOffset, GroupProtocol, ListedOffset, LogDir,
+    LogSize, NewTopic, OffsetReset, PartitionInfo, ResetOutcome, TopicInfo, TopicListing,
 };
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Event, Isolation, OutOfRange, Start};
 pub use error::{Error, Refusal};
+pub use group::{GroupConsumer, GroupConsumerBuilder, GroupEvent, TopicPartition};
 pub use producer::{Acks, Delivery, Producer, ProducerBuilder, Sent, TrySendError};
 pub use record::{ConsumerRecord, Header, ProducerRecord};
 pub use size::ByteSize;
