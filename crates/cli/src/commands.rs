@@ -5,6 +5,7 @@ mod cluster;
 mod completions;
 mod config;
 mod consume;
+mod group;
 pub mod log;
 mod produce;
 mod topic;
@@ -26,6 +27,8 @@ pub enum Command {
     Produce(produce::Produce),
     /// Prints records, and goes on as they come.
     Consume(consume::Consume),
+    /// Shows groups and how far behind they are, and says where they go on.
+    Group(group::Group),
     /// Shows the cluster.
     Cluster(cluster::Cluster),
     /// Shows and changes the configs of topics, brokers and groups.
@@ -54,6 +57,7 @@ impl Command {
             Self::Topic(command) => command.execute(output),
             Self::Produce(command) => command.execute(output),
             Self::Consume(command) => command.execute(output),
+            Self::Group(command) => command.execute(output),
             Self::Cluster(command) => command.execute(output),
             Self::Config(command) => command.execute(output),
             Self::Bench(command) => command.execute(output),

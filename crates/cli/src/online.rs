@@ -7,6 +7,9 @@ use ottla_client::{Client, Error};
 
 use crate::failure::Failure;
 
+/// Resolves when the user or the system wants the command to end.
+pub type Interrupted = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
 /// Where the broker is, and how long to wait for it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BrokerArguments {
@@ -32,19 +35,29 @@ impl BrokerArguments {
         &self,
         command: impl FnOnce(Client) -> F,
     ) -> Result<(), Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::with("cannot start the runtime", error))?;
-        let outcome = runtime.block_on(async {
-            let client = self.client()?;
-            let interrupted = interrupted()?;
+        self.run_to_its_end(async |client, interrupted| {
             tokio::select! {
                 // A command that is done is done, also if the signal came just then.
                 biased;
                 outcome = command(client) => outcome,
                 () = interrupted => Err(Failure::Interrupted),
             }
+        })
+    }
+
+    /// The same for a command that has something to do before it ends: it is given what resolves at Ctrl-C or SIGTERM.
+    pub fn run_to_its_end<F: Future<Output = Result<(), Failure>>>(
+        &self,
+        command: impl FnOnce(Client, Interrupted) -> F,
+    ) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::with("cannot start the runtime", error))?;
+        let outcome = runtime.block_on(async {
+            let client = self.client()?;
+            let interrupted: Interrupted = Box::pin(interrupted()?);
+            command(client, interrupted).await
         });
         // A read of standard input that nobody waits for any more would hold up the end of the process.
         runtime.shutdown_background();
@@ -105,6 +118,15 @@ fn next_step(error: &Error) -> Option<&'static str> {
                 "`ottla cluster status` shows which brokers are missing"
             }
             "TOPIC_DELETION_DISABLED" => "the broker's delete.topic.enable is false",
+            "NON_EMPTY_GROUP" => {
+                "`ottla group members GROUP` shows who is in it; what they commit would undo this"
+            }
+            "GROUP_ID_NOT_FOUND" => "`ottla group list` shows the groups",
+            "GROUP_SUBSCRIBED_TO_TOPIC" => "members still read it; `ottla group members GROUP` shows them",
+            "INVALID_REGULAR_EXPRESSION" => "patterns have RE2's syntax, and match a topic's whole name",
+            "COORDINATOR_NOT_AVAILABLE" | "COORDINATOR_LOAD_IN_PROGRESS" | "NOT_COORDINATOR" => {
+                "the broker is still loading the group; try again in a moment"
+            }
             "RESOURCE_NOT_FOUND" => "`ottla topic list` and `ottla cluster status` show what there is",
             _ => return None,
         });

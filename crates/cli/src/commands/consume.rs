@@ -1,17 +1,20 @@
 //! `ottla consume`: prints records, and goes on as they come.
 
 use std::future::ready;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use ottla_client::{Client, Consumer, Event, Isolation, Start};
+use ottla_client::{Client, Consumer, Event, Isolation, Offset, Start};
 
 use crate::commands::topic::{bounds, no_partition};
 use crate::failure::Failure;
-use crate::online::{BrokerArguments, failed};
+use crate::online::{BrokerArguments, Interrupted, failed};
 use crate::output::{Output, OutputArguments};
 use crate::place::Place;
 use crate::record_format::RecordFormat;
+
+/// How often a member of a group commits what it has printed.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `ottla consume`, with what it asks.
 #[derive(Debug, Args)]
@@ -27,6 +30,10 @@ pub struct Consume {
     /// Only this partition. May be given several times.
     #[arg(long = "partition", short, value_name = "N")]
     partitions: Vec<i32>,
+    /// Reads as a member of this group: shares the partitions with its other members, begins where the group has come to,
+    /// and commits what it has printed. --from counts only where the group has committed nothing.
+    #[arg(long, short, value_name = "GROUP", conflicts_with_all = ["partitions", "exit_at_end"])]
+    group: Option<String>,
     /// Ends after so many records.
     #[arg(long, short = 'n', value_name = "N")]
     count: Option<u64>,
@@ -50,6 +57,11 @@ impl Consume {
     pub(super) fn execute(&self, output: &mut Output<'_>) -> Result<(), Failure> {
         let json = RecordFormat::Json;
         let format = if self.form.json { &json } else { &self.format };
+        if let Some(group) = &self.group {
+            return self.broker.run_to_its_end(async |client, interrupted| {
+                self.share(&client, group, format, output, interrupted).await
+            });
+        }
         let ended = self.broker.run(async |client: Client| {
             let consumer = self.consumer(&client).await?;
             self.print(consumer, format, output).await
@@ -61,13 +73,93 @@ impl Consume {
         }
     }
 
+    /// Reads as a member of a group, and commits what was printed, also when it is stopped.
+    async fn share(
+        &self,
+        client: &Client,
+        group: &str,
+        format: &RecordFormat,
+        output: &mut Output<'_>,
+        mut interrupted: Interrupted,
+    ) -> Result<(), Failure> {
+        let start = match self.from {
+            Place::Broker(Start::Offset(_)) | Place::BeforeEnd(_) => {
+                let why =
+                    "--from with --group is start, end, a time or an age: the group's own place comes first";
+                let next = format!("`ottla group reset {group} --to …` sets that place");
+                return Err(Failure::Usage(format!(
+                    "{why}
+  {next}"
+                )));
+            }
+            place => place.resolve(Offset::new(0), Offset::new(0), SystemTime::now()),
+        };
+        let builder = client.group(group).topic(self.topic.as_str()).start(start).client_id("ottla consume");
+        let builder = builder.isolation(self.isolation()).commit_every(COMMIT_INTERVAL);
+        let cannot = |error: &ottla_client::Error| {
+            failed(format_args!("cannot read {} as {group}", self.topic), error)
+        };
+        let mut consumer = builder.build().map_err(|error| cannot(&error))?;
+        let mut left = self.count.unwrap_or(u64::MAX);
+        let mut unseen = false;
+        let ended = loop {
+            if left == 0 {
+                break Ok(());
+            }
+            let record = tokio::select! {
+                biased;
+                () = &mut interrupted => match self.count {
+                    // A tail has no end of its own: whoever stops it has what they wanted.
+                    None => break Ok(()),
+                    Some(_) => break Err(Failure::Interrupted),
+                },
+                record = consumer.next() => record,
+                // Nothing is there at this moment: show what was printed, then wait.
+                () = ready(()), if unseen => {
+                    if let Err(failure) = output.flush() {
+                        break Err(failure);
+                    }
+                    unseen = false;
+                    continue;
+                }
+            };
+            match record {
+                None => break Ok(()),
+                // It joins again by itself.
+                Some(Err(error)) if error.is_retriable() => output.warn(cannot(&error)),
+                Some(Err(error)) => break Err(cannot(&error)),
+                Some(Ok(record)) => {
+                    if let Err(error) = format.write(&record, output.writer()) {
+                        break Err(error.into());
+                    }
+                    left -= 1;
+                    unseen = true;
+                }
+            }
+        };
+        // Not what nobody has seen.
+        let shown = output.flush();
+        match shown.is_ok() {
+            true => consumer
+                .close()
+                .await
+                .map_err(|error| failed(format_args!("cannot commit for {group}"), &error))?,
+            false => drop(consumer),
+        }
+        ended.and(shown)
+    }
+
+    fn isolation(&self) -> Isolation {
+        match self.read_committed {
+            true => Isolation::ReadCommitted,
+            false => Isolation::ReadUncommitted,
+        }
+    }
+
     async fn consumer(&self, client: &Client) -> Result<Consumer, Failure> {
         let bounds = bounds(&client.admin(), &self.topic).await?;
         let now = SystemTime::now();
-        let mut builder = client.consumer().isolation(match self.read_committed {
-            true => Isolation::ReadCommitted,
-            false => Isolation::ReadUncommitted,
-        });
+        let mut builder = client.consumer().isolation(self.isolation());
         if self.exit_at_end {
             builder = builder.stop_at_end();
         }
