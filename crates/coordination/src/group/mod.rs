@@ -3,6 +3,9 @@
 //! [`Groups`] is the coordinator of all groups of one partition of `__consumer_offsets`, a [`Machine`](crate::shard::Machine):
 //! it decides records and answers; what it knows for good is what those records say.
 //!
+//! What it costs in memory (bounded by tests): a committed offset 71 bytes; a group 1.9 KiB with its first offset and a note; a
+//! member of a classic group 560 bytes beside its subscription and its assignment. In time: `examples/group_cost.rs`.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | [`ids`] | names and terms: [`GroupId`], [`MemberId`], [`Generation`], … |
