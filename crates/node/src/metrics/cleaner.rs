@@ -88,7 +88,7 @@ static UNCLEANABLE: Family = Family {
     kind: Kind::Gauge,
     labels: &[],
     help: "Partitions that compaction has failed on, and leaves alone until the broker is restarted; the log says why. Should be 0.",
-    kafka: Some("kafka.log:type=LogCleanerManager,name=uncleanable-partitions-count"),
+    kafka: Some("kafka.log:type=LogCleanerManager,name=uncleanable-partitions-count,logDirectory=*"),
 };
 
 static LAST_RUN: Family = Family {
