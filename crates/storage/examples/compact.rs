@@ -4,7 +4,11 @@
 //! cargo run --release -p ottla-storage --example compact -- FOLDER RECORDS KEYS [VALUE_BYTES]
 //! ```
 
-#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program that measures, and tells what")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program that measures, and tells what"
+)]
 
 use std::error::Error;
 use std::ops::ControlFlow;
