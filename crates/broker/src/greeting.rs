@@ -25,9 +25,9 @@ Kafka clients connect to {address}
   read      kcat -b {address} -t greetings -C -o beginning -e
   or with Kafka's tools
             kafka-console-producer.sh --bootstrap-server {address} --topic greetings
-            kafka-console-consumer.sh --bootstrap-server {address} --topic greetings --partition 0 --offset earliest
+            kafka-console-consumer.sh --bootstrap-server {address} --topic greetings --from-beginning --group readers
 
-Consumer groups are not part of this version yet: readers name their partitions. Stop with Ctrl-C.
+Stop with Ctrl-C.
 ",
         version = env!("CARGO_PKG_VERSION"),
         took = took.as_millis(),

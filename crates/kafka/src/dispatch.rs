@@ -15,7 +15,7 @@ use ottla_wire::{ApiKey, Message, Reader, Request, Writer};
 use crate::apis;
 use crate::front::Front;
 use crate::outbox::Frame;
-use crate::reply::{Refusal, Reply};
+use crate::reply::{LateAnswer, Refusal, Reply};
 use crate::timing::Stopwatch;
 
 /// The other end of a connection.
@@ -58,6 +58,18 @@ pub(crate) const SERVED: &[Served] = &[
     Served { api: ApiKey::Fetch, handle: apis::fetch::handle },
     Served { api: ApiKey::ListOffsets, handle: |call| call.later(apis::list_offsets::list_offsets) },
     Served { api: ApiKey::Metadata, handle: |call| call.later(apis::metadata::metadata) },
+    Served { api: ApiKey::OffsetCommit, handle: |call| call.later(apis::group_offsets::offset_commit) },
+    Served { api: ApiKey::OffsetFetch, handle: |call| call.later(apis::group_offsets::offset_fetch) },
+    Served {
+        api: ApiKey::FindCoordinator,
+        handle: |call| call.later(apis::find_coordinator::find_coordinator),
+    },
+    Served { api: ApiKey::JoinGroup, handle: |call| call.long_poll(apis::group_membership::join_group) },
+    Served { api: ApiKey::Heartbeat, handle: |call| call.later(apis::group_membership::heartbeat) },
+    Served { api: ApiKey::LeaveGroup, handle: |call| call.later(apis::group_membership::leave_group) },
+    Served { api: ApiKey::SyncGroup, handle: |call| call.long_poll(apis::group_membership::sync_group) },
+    Served { api: ApiKey::DescribeGroups, handle: |call| call.later(apis::group_admin::describe_groups) },
+    Served { api: ApiKey::ListGroups, handle: |call| call.later(apis::group_admin::list_groups) },
     Served { api: ApiKey::ApiVersions, handle: |call| call.now(apis::api_versions::api_versions) },
     Served { api: ApiKey::CreateTopics, handle: |call| call.later(apis::create_topics::create_topics) },
     Served { api: ApiKey::DeleteTopics, handle: |call| call.later(apis::delete_topics::delete_topics) },
@@ -83,6 +95,8 @@ pub(crate) const SERVED: &[Served] = &[
         api: ApiKey::CreatePartitions,
         handle: |call| call.later(apis::create_partitions::create_partitions),
     },
+    Served { api: ApiKey::DeleteGroups, handle: |call| call.later(apis::group_admin::delete_groups) },
+    Served { api: ApiKey::OffsetDelete, handle: |call| call.later(apis::group_offsets::offset_delete) },
     Served {
         api: ApiKey::IncrementalAlterConfigs,
         handle: |call| call.later(apis::alter_configs::incremental_alter_configs),
@@ -90,6 +104,14 @@ pub(crate) const SERVED: &[Served] = &[
     Served {
         api: ApiKey::DescribeCluster,
         handle: |call| call.now(apis::describe_cluster::describe_cluster),
+    },
+    Served {
+        api: ApiKey::ConsumerGroupHeartbeat,
+        handle: |call| call.later(apis::consumer_group::consumer_group_heartbeat),
+    },
+    Served {
+        api: ApiKey::ConsumerGroupDescribe,
+        handle: |call| call.later(apis::consumer_group::consumer_group_describe),
     },
     Served {
         api: ApiKey::ListConfigResources,
@@ -201,7 +223,7 @@ impl Call {
 
     /// Serves an API that takes time.
     pub(crate) fn later<R, F>(
-        mut self,
+        self,
         serve: impl FnOnce(Arc<Self>, R) -> F + Send + 'static,
     ) -> Result<Reply, Refusal>
     where
@@ -209,11 +231,36 @@ impl Call {
         R::Response: Send,
         F: Future<Output = R::Response> + Send,
     {
+        Ok(Reply::Later(self.answer_later(serve)?))
+    }
+
+    /// Serves an API that waits for others, as long as they take: given up when the broker stops.
+    pub(crate) fn long_poll<R, F>(
+        self,
+        serve: impl FnOnce(Arc<Self>, R) -> F + Send + 'static,
+    ) -> Result<Reply, Refusal>
+    where
+        R: Request + Send + 'static,
+        R::Response: Send,
+        F: Future<Output = R::Response> + Send,
+    {
+        Ok(Reply::LongPoll(self.answer_later(serve)?))
+    }
+
+    fn answer_later<R, F>(
+        mut self,
+        serve: impl FnOnce(Arc<Self>, R) -> F + Send + 'static,
+    ) -> Result<LateAnswer, Refusal>
+    where
+        R: Request + Send + 'static,
+        R::Response: Send,
+        F: Future<Output = R::Response> + Send,
+    {
         let request = self.decode::<R>()?;
         let call = Arc::new(self);
-        Ok(Reply::Later(Box::pin(async move {
+        Ok(Box::pin(async move {
             let response = serve(Arc::clone(&call), request).await;
             call.answer(&response)
-        })))
+        }))
     }
 }

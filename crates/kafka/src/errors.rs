@@ -4,12 +4,13 @@ use ottla_node::admin::AdminError;
 use ottla_node::admin::configs::DescribeConfigsError;
 use ottla_node::admin::offsets::OffsetError;
 use ottla_node::admin::records::DeletionError;
+use ottla_node::coordination::group::GroupError;
 use ottla_node::coordination::metadata::{
     AlterConfigError, BrokerError, ConfigResource, CreatePartitionsError, CreateTopicError, DeleteTopicError,
 };
 use ottla_node::producer_ids::ProducerIdError;
 use ottla_node::storage::AppendError;
-use ottla_node::{FetchError, LookupError, ProduceError, replication};
+use ottla_node::{CoordinatorError, FetchError, LookupError, ProduceError, replication};
 use ottla_record::error::{BatchError, Refusal};
 use ottla_wire::ErrorCode;
 
@@ -194,5 +195,50 @@ pub(crate) fn producer_id(error: &ProducerIdError) -> ErrorCode {
             ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
         }
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+/// Why no coordinator answered.
+pub(crate) fn coordinator(error: CoordinatorError) -> ErrorCode {
+    match error {
+        CoordinatorError::LoadInProgress => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        CoordinatorError::NotCoordinator => ErrorCode::NOT_COORDINATOR,
+        // What takes too long is asked again, as on Kafka.
+        CoordinatorError::NotAvailable | CoordinatorError::TimedOut => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        // COORDINATOR_NOT_AVAILABLE would be asked again until the client's timeout; this one is final.
+        CoordinatorError::Unsupported => ErrorCode::UNSUPPORTED_VERSION,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+/// What a group's coordinator refuses.
+pub(crate) fn group(error: &GroupError) -> ErrorCode {
+    match error {
+        GroupError::UnknownMemberId => ErrorCode::UNKNOWN_MEMBER_ID,
+        GroupError::IllegalGeneration => ErrorCode::ILLEGAL_GENERATION,
+        GroupError::RebalanceInProgress => ErrorCode::REBALANCE_IN_PROGRESS,
+        GroupError::MemberIdRequired { .. } => ErrorCode::MEMBER_ID_REQUIRED,
+        GroupError::FencedInstanceId => ErrorCode::FENCED_INSTANCE_ID,
+        GroupError::GroupMaxSizeReached { .. } => ErrorCode::GROUP_MAX_SIZE_REACHED,
+        GroupError::InconsistentGroupProtocol { .. } => ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
+        GroupError::InvalidSessionTimeout { .. } => ErrorCode::INVALID_SESSION_TIMEOUT,
+        GroupError::InvalidGroupId => ErrorCode::INVALID_GROUP_ID,
+        GroupError::GroupIdNotFound(_) => ErrorCode::GROUP_ID_NOT_FOUND,
+        GroupError::NonEmptyGroup => ErrorCode::NON_EMPTY_GROUP,
+        GroupError::GroupSubscribedToTopic => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
+        GroupError::UnreleasedInstanceId(_) => ErrorCode::UNRELEASED_INSTANCE_ID,
+        GroupError::FencedMemberEpoch(_) => ErrorCode::FENCED_MEMBER_EPOCH,
+        GroupError::StaleMemberEpoch => ErrorCode::STALE_MEMBER_EPOCH,
+        GroupError::UnsupportedAssignor(_) => ErrorCode::UNSUPPORTED_ASSIGNOR,
+        GroupError::UnsupportedVersion => ErrorCode::UNSUPPORTED_VERSION,
+        GroupError::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
+        GroupError::InvalidRegularExpression(_) => ErrorCode::INVALID_REGULAR_EXPRESSION,
+        GroupError::OffsetMetadataTooLarge { .. } => ErrorCode::OFFSET_METADATA_TOO_LARGE,
+        GroupError::InvalidCommitOffsetSize => ErrorCode::INVALID_COMMIT_OFFSET_SIZE,
+        GroupError::GroupMetadataTooLarge => ErrorCode::UNKNOWN_SERVER_ERROR,
+        GroupError::UnknownTopicOrPartition => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        GroupError::UnknownTopicId => ErrorCode::UNKNOWN_TOPIC_ID,
+        GroupError::UnstableOffsetCommit => ErrorCode::UNSTABLE_OFFSET_COMMIT,
+        GroupError::Overloaded => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
     }
 }

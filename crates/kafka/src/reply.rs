@@ -7,6 +7,9 @@ use std::task::{Context, Poll};
 use crate::apis::produce::PendingProduce;
 use crate::outbox::Frame;
 
+/// An answer that takes time.
+pub(crate) type LateAnswer = Pin<Box<dyn Future<Output = Result<Frame, Refusal>> + Send>>;
+
 /// A request's place in its connection's order of answers.
 pub(crate) enum Reply {
     /// Encoded already.
@@ -14,9 +17,9 @@ pub(crate) enum Reply {
     /// Waiting for flushes; has a shape of its own because it is the hot path.
     Produce(PendingProduce),
     /// Anything else that takes time.
-    Later(Pin<Box<dyn Future<Output = Result<Frame, Refusal>> + Send>>),
-    /// A fetch waiting for records that may never come: given up when the broker stops.
-    LongPoll(Pin<Box<dyn Future<Output = Result<Frame, Refusal>> + Send>>),
+    Later(LateAnswer),
+    /// Waiting for what may never come (records, the other members of a group): given up when the broker stops.
+    LongPoll(LateAnswer),
     /// `acks=0`: the client expects nothing.
     None,
 }

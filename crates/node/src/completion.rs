@@ -61,8 +61,12 @@ impl Waiter {
         match self {
             Self::Produce(slot) => slot.complete(outcome.map_err(Into::into)),
             Self::Append(slot) => {
-                if let Err(error) = &outcome {
-                    tracing::warn!(%error, "a coordinator's records were not appended; it is loaded again");
+                match &outcome {
+                    // Another broker's turn, or this one stops.
+                    Ok(_) | Err(ottla_replication::ProduceError::NotLeader) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "a coordinator's records were not appended; it is loaded again");
+                    }
                 }
                 slot.complete(outcome.is_ok());
             }

@@ -56,7 +56,8 @@ pub fn document() -> String {
         with(Scope::Broker, Support::Accepted),
     );
     let accepted = "Accepted without effect yet.";
-    section(&mut text, "Groups", accepted, with(Scope::Group, Support::Accepted));
+    section(&mut text, "Groups", "", with(Scope::Group, Support::Honoured));
+    section(&mut text, "Groups: accepted without effect yet", "", with(Scope::Group, Support::Accepted));
     section(&mut text, "Client metrics", accepted, with(Scope::ClientMetrics, Support::Accepted));
     text
 }

@@ -68,7 +68,7 @@ async fn load<M: Hosted>(host: Arc<ShardHost<M>>) {
             host.submit(Event::Loaded);
             let took = shared.clock.now().monotonic - began;
             shared.metrics.load_seconds.observe(took);
-            tracing::info!(partition = ?host.partition(), records, took_ms = took.as_millis(), "a coordinator is loaded");
+            tracing::debug!(partition = ?host.partition(), records, took_ms = took.as_millis(), "a coordinator is loaded");
         }
         Err(error) => {
             tracing::error!(

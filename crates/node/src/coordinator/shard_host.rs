@@ -85,6 +85,11 @@ impl<M: Hosted> ShardHost<M> {
         self.resigned.load(Ordering::Acquire)
     }
 
+    /// Looks at the machine of an active shard. Waits for the shard: not for hot paths.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&M) -> T) -> Option<T> {
+        self.shard.lock().machine().map(look)
+    }
+
     /// Stops it for good; whoever waits is told so.
     pub(crate) fn resign(self: &Arc<Self>) {
         self.resigned.store(true, Ordering::Release);

@@ -1,10 +1,47 @@
 //! The group coordinator of this broker.
 
+use std::collections::BTreeMap;
+
 use ottla_coordination::group::{Request, Response};
 
+use crate::coordinator::GroupMachine;
+use crate::coordinator::shards::Shards;
 use crate::metrics::{Counter, Family, Histogram, Kind, Page};
 
-pub(super) static FAMILIES: &[&Family] = &[&HEARTBEATS, &COMMITS, &COMMITTED, &LOADS];
+pub(super) static FAMILIES: &[&Family] =
+    &[&GROUPS, &MEMBERS, &OFFSETS, &REBALANCES, &HEARTBEATS, &COMMITS, &COMMITTED, &LOADS];
+
+static GROUPS: Family = Family {
+    name: "ottla_groups",
+    kind: Kind::Gauge,
+    labels: &["protocol", "state"],
+    help: "Groups that this broker coordinates, by protocol (classic, consumer) and state. Those of a partition that is being loaded do not count.",
+    kafka: None,
+};
+
+static MEMBERS: Family = Family {
+    name: "ottla_group_members",
+    kind: Kind::Gauge,
+    labels: &["protocol"],
+    help: "Members of the groups that this broker coordinates.",
+    kafka: None,
+};
+
+static OFFSETS: Family = Family {
+    name: "ottla_group_offsets",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Committed offsets that this broker keeps, one for each group and partition.",
+    kafka: Some("kafka.server:type=GroupMetadataManager,name=NumOffsets"),
+};
+
+static REBALANCES: Family = Family {
+    name: "ottla_group_rebalances_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Rebalances that were completed, since the partition of the group was loaded.",
+    kafka: Some("kafka.server:type=group-coordinator-metrics, group-completed-rebalance-count"),
+};
 
 static HEARTBEATS: Family = Family {
     name: "ottla_group_heartbeats_total",
@@ -79,7 +116,27 @@ impl CoordinatorMetrics {
         }
     }
 
-    pub(crate) fn collect(&self, page: &mut Page) {
+    pub(crate) fn collect(&self, shards: &Shards<GroupMachine>, page: &mut Page) {
+        let (mut groups, mut members) = (BTreeMap::new(), BTreeMap::new());
+        let (mut offsets, mut rebalances) = (0, 0);
+        for shard in shards.all() {
+            shard.look(|machine| {
+                for (protocol, state, count) in machine.census() {
+                    *groups.entry((protocol.as_str(), state.as_str())).or_insert(0_u64) += 1;
+                    *members.entry(protocol.as_str()).or_insert(0_u64) += count as u64;
+                }
+                offsets += machine.offset_count() as u64;
+                rebalances += machine.rebalances();
+            });
+        }
+        for ((protocol, state), count) in groups {
+            page.add(&GROUPS, &[&protocol, &state], count);
+        }
+        for (protocol, count) in members {
+            page.add(&MEMBERS, &[&protocol], count);
+        }
+        page.add(&OFFSETS, &[], offsets);
+        page.add(&REBALANCES, &[], rebalances);
         page.add(&HEARTBEATS, &[&"classic"], self.classic_heartbeats.get());
         page.add(&HEARTBEATS, &[&"consumer"], self.consumer_heartbeats.get());
         page.add(&COMMITS, &[], self.commits.get());

@@ -17,7 +17,8 @@ impl Collector for NodeMetrics {
         node.shell.metrics.collect(page);
         node.shell.cleaner.metrics().collect(page);
         directory::collect(&node.directory, &topics, node.shell.flusher.oldest_unfinished(), page);
-        node.groups.shards.shared.metrics.collect(page);
+        let shards = &node.groups.shards;
+        shards.shared.metrics.collect(shards, page);
         node.groups.lags.collect(page);
         cluster::collect(&image, page);
         if let Some(status) = node.metadata.quorum() {

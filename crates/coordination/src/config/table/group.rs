@@ -6,11 +6,11 @@ configs! {
     /// Keys of a group.
     GROUP in Group;
 
-    "consumer.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, Resource, Accepted,
+    "consumer.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, Resource, Honoured,
         "Shortest time between two assignments of this consumer group.";
-    "consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, Resource, Accepted,
+    "consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, Resource, Honoured,
         "Heartbeat interval given to the members of this consumer group.";
-    "consumer.session.timeout.ms": Int = "45000", AtLeast(1), Medium, Resource, Accepted,
+    "consumer.session.timeout.ms": Int = "45000", AtLeast(1), Medium, Resource, Honoured,
         "Members of this consumer group that are silent for this long are removed.";
     "share.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, Resource, Accepted,
         "Shortest time between two assignments of this share group.";

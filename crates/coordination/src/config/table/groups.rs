@@ -6,31 +6,31 @@ configs! {
     /// Keys of a broker: consumer and streams groups and their committed offsets.
     GROUPS in Broker;
 
-    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, ClusterWide, Accepted,
+    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), Medium, ClusterWide, Honoured,
         "Shortest time between two assignments of a consumer group.";
-    "group.consumer.assignors": List = "uniform,range", NonEmptyList, Medium, ReadOnly, Accepted,
+    "group.consumer.assignors": List = "uniform,range", NonEmptyList, Medium, ReadOnly, Honoured,
         "Assignment strategies the broker offers consumer groups; the first is the default.";
-    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ReadOnly, Accepted,
+    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ReadOnly, Honoured,
         "Heartbeat interval given to members of consumer groups.";
-    "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), Medium, ReadOnly, Accepted,
+    "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), Medium, ReadOnly, Honoured,
         "Largest value a group may set for its assignment interval.";
-    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), Medium, ReadOnly, Accepted,
+    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), Medium, ReadOnly, Honoured,
         "Largest value a group may set for its heartbeat interval.";
-    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), Medium, ReadOnly, Accepted,
+    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), Medium, ReadOnly, Honoured,
         "Largest value a group may set for its session timeout.";
-    "group.consumer.max.size": Int = "2147483647", AtLeast(1), Medium, ReadOnly, Accepted,
+    "group.consumer.max.size": Int = "2147483647", AtLeast(1), Medium, ReadOnly, Honoured,
         "Members of one consumer group at most.";
-    "group.consumer.migration.policy": String = "bidirectional", OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), Medium, ReadOnly, Accepted,
+    "group.consumer.migration.policy": String = "bidirectional", OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), Medium, ReadOnly, Honoured,
         "Whether groups may move between the classic and the consumer protocol.";
-    "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), Medium, ReadOnly, Accepted,
+    "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), Medium, ReadOnly, Honoured,
         "Smallest value a group may set for its assignment interval.";
-    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ReadOnly, Accepted,
+    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ReadOnly, Honoured,
         "Smallest value a group may set for its heartbeat interval.";
-    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ReadOnly, Accepted,
+    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ReadOnly, Honoured,
         "Smallest value a group may set for its session timeout.";
-    "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), Medium, ReadOnly, Accepted,
+    "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), Medium, ReadOnly, Honoured,
         "How often subscriptions by pattern are matched again.";
-    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ReadOnly, Accepted,
+    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), Medium, ReadOnly, Honoured,
         "Members of consumer groups that are silent for this long are removed.";
     "group.coordinator.append.linger.ms": Int = "-1", AtLeast(-1), Medium, ReadOnly, Accepted,
         "How long the group coordinator collects writes; -1 adapts itself.";
