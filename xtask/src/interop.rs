@@ -1,8 +1,8 @@
 //! `cargo xtask interop`: foreign clients against Ottla, or against Apache Kafka itself.
 //!
-//! First the suites of package `it` in which a foreign program is the client or the judge, then consumer groups: each cell of
-//! [`cells`] by itself, one after the other. A run of all of them against Ottla writes docs/compatibility.md; a cell that
-//! could not run has failed.
+//! First consumer groups: each cell of [`cells`] by itself, one after the other. A run of all of them against Ottla writes
+//! docs/compatibility.md; a cell that could not run has failed. Then the suites of package `it` in which a foreign program is the
+//! client or the judge.
 
 mod cells;
 mod install;
@@ -44,11 +44,6 @@ pub(crate) struct Outcome {
 /// Installs the clients and runs their suites and cells; a client that could not be installed fails its own.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     tools::install()?;
-    if options.only.is_none() {
-        let mut command = cargo();
-        command.env("OTTLA_IT_BROKER", &options.broker).env("CI", "1");
-        process::run(command.args(["test", "--package", "it", "--test", "it", "--"]).args(SUITES))?;
-    }
     let wanted: Vec<&'static Cell> = CELLS.iter().filter(|cell| is_wanted(cell, options)).collect();
     anyhow::ensure!(!wanted.is_empty(), "no cell has this in its name");
     let kind = if options.broker == "kafka" { Kind::Kafka } else { Kind::Ottla };
@@ -60,6 +55,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         eprintln!("wrote {}", path.display());
     }
     anyhow::ensure!(failed == 0, "{failed} of {} cells failed", outcomes.len());
+    if options.only.is_none() {
+        let mut command = cargo();
+        command.env("OTTLA_IT_BROKER", &options.broker).env("CI", "1");
+        process::run(command.args(["test", "--package", "it", "--test", "it", "--"]).args(SUITES))?;
+    }
     Ok(())
 }
 

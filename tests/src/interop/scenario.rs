@@ -231,12 +231,16 @@ impl Group {
 
     /// Waits, records flowing, until each partition has one owner among these members and each has a share.
     fn until_shared(&mut self, what: &str, members: &[&str]) -> anyhow::Result<()> {
-        self.until(what, true, |group| Ok(group.ledger.is_shared_by(members)))
+        self.until(what, true, |group| {
+            group.all_alive()?;
+            Ok(group.ledger.is_shared_by(members))
+        })
     }
 
     /// Waits until every record was delivered and committed, by the broker's own word.
     fn until_read_and_committed(&mut self, when: &str) -> anyhow::Result<()> {
         self.until(&format!("every record to be delivered {when}"), false, |group| {
+            group.all_alive()?;
             Ok(group.ledger.missing() == 0)
         })?;
         self.until(&format!("every offset to be committed {when}"), false, |group| {
@@ -267,6 +271,14 @@ impl Group {
                 self.write(1)?;
             }
         }
+    }
+
+    fn all_alive(&mut self) -> anyhow::Result<()> {
+        for member in &mut self.members {
+            let ended = member.ended()?;
+            ensure!(ended.is_none(), "{} ended by itself: {ended:?}", member.name);
+        }
+        Ok(())
     }
 
     fn in_order(&self) -> anyhow::Result<()> {
