@@ -1,6 +1,6 @@
 //! `cargo xtask interop`: foreign clients against Ottla, or against Apache Kafka itself.
 //!
-//! First consumer groups: each cell of [`cells`] by itself, one after the other. A run of all of them against Ottla writes
+//! First consumer groups: each cell of [`cells`] by itself, each worker with a broker of its own. A run of all of them against Ottla writes
 //! docs/compatibility.md; a cell that could not run has failed. Then the suites of package `it` in which a foreign program is the
 //! client or the judge.
 
@@ -9,6 +9,8 @@ mod install;
 mod report;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use clap::Args;
@@ -32,6 +34,9 @@ pub(crate) struct Options {
     /// Runs only the cells of consumer groups whose name contains this; neither suites nor a document.
     #[arg(long)]
     only: Option<String>,
+    /// How many cells run at a time: most of a story is waiting.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
 }
 
 /// How a cell went: the version of what ran, and why it failed.
@@ -47,7 +52,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let wanted: Vec<&'static Cell> = CELLS.iter().filter(|cell| is_wanted(cell, options)).collect();
     anyhow::ensure!(!wanted.is_empty(), "no cell has this in its name");
     let kind = if options.broker == "kafka" { Kind::Kafka } else { Kind::Ottla };
-    let outcomes = Matrix { kind, broker: None }.run(&wanted);
+    let outcomes = run_cells(kind, &wanted, options.jobs);
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
     if kind == Kind::Ottla && options.only.is_none() {
         let path = project::root().join("docs/compatibility.md");
@@ -67,29 +72,53 @@ fn is_wanted(cell: &Cell, options: &Options) -> bool {
     options.only.as_ref().is_none_or(|part| cell.name().contains(part))
 }
 
-/// A run: one broker for all cells, another one after a cell that failed.
+/// Installs what the cells need, one after the other, then runs them, `jobs` at a time; outcomes are in the order of the cells.
+fn run_cells(kind: Kind, cells: &[&'static Cell], jobs: usize) -> Vec<Outcome> {
+    let installed: Vec<anyhow::Result<String>> =
+        cells.iter().map(|cell| install::install(cell.story).and_then(|()| cell.version())).collect();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut waiting: Vec<&'static Cell> = Vec::new();
+    for (cell, version) in cells.iter().zip(installed) {
+        let failure = version.as_ref().err().map(|error| format!("could not be installed: {error:#}"));
+        if failure.is_none() {
+            waiting.push(cell);
+        }
+        outcomes.push(Outcome { cell, version: version.unwrap_or_default(), failure });
+    }
+    let next = AtomicUsize::new(0);
+    let told: Vec<(&'static Cell, Option<String>)> = thread::scope(|scope| {
+        let work = || {
+            let mut matrix = Matrix { kind, broker: None };
+            let cells = std::iter::from_fn(|| waiting.get(next.fetch_add(1, Ordering::Relaxed)));
+            let told = cells.map(|cell| (*cell, matrix.run_cell(cell))).collect::<Vec<_>>();
+            matrix.stop_broker();
+            told
+        };
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+    });
+    for outcome in &mut outcomes {
+        let told = told.iter().find(|(cell, _)| std::ptr::eq(*cell, outcome.cell));
+        let not_run = || Some("was not run".to_owned());
+        outcome.failure =
+            outcome.failure.take().or_else(|| told.map_or_else(not_run, |(_, failure)| failure.clone()));
+    }
+    outcomes
+}
+
+/// One broker for one cell after the other, another one after a cell that failed.
 struct Matrix {
     kind: Kind,
     broker: Option<Broker>,
 }
 
 impl Matrix {
-    fn run(mut self, cells: &[&'static Cell]) -> Vec<Outcome> {
-        let outcomes = cells.iter().map(|cell| self.run_cell(cell)).collect();
-        self.stop_broker();
-        outcomes
-    }
-
-    fn run_cell(&mut self, cell: &'static Cell) -> Outcome {
+    fn run_cell(&mut self, cell: &Cell) -> Option<String> {
         let begin = Instant::now();
-        let version = install::install(cell.story).and_then(|()| cell.version());
-        let failure = match &version {
-            Ok(_) => self.tell(cell).err(),
-            Err(error) => Some(format!("could not be installed: {error:#}")),
-        };
+        let failure = self.tell(cell).err();
         let verdict = failure.as_deref().map_or("ok".to_owned(), |failure| format!("FAILED\n{failure}"));
         eprintln!("{:<56} {:>5.1} s  {verdict}", cell.name(), begin.elapsed().as_secs_f64());
-        Outcome { cell, version: version.unwrap_or_default(), failure }
+        failure
     }
 
     fn tell(&mut self, cell: &Cell) -> Result<(), String> {

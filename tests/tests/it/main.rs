@@ -16,6 +16,7 @@ mod client_apis;
 mod clients_agree;
 mod committed_offsets;
 mod connection_limits;
+mod consumer_groups;
 mod debian_corpus;
 mod deploy;
 mod dump_log;

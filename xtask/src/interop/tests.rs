@@ -19,3 +19,17 @@ fn every_protocol_of_every_client_is_a_cell_once() {
     cells.sort();
     assert_eq!(cells, expected);
 }
+
+#[test]
+fn the_document_has_a_line_for_every_cell() {
+    let document = std::fs::read_to_string(it::project::root().join("docs/compatibility.md")).unwrap();
+    let lines: Vec<(&str, &str)> = document
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .map(|line| line.split(" | ").collect::<Vec<_>>())
+        .map(|columns| (columns[0].trim_start_matches("| "), columns[2]))
+        .collect();
+    let cells: Vec<(&str, &str)> = CELLS.iter().map(|cell| (cell.client, cell.feature)).collect();
+    assert_eq!(lines, cells, "run `cargo xtask interop`");
+}
