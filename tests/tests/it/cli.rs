@@ -386,6 +386,127 @@ fn records() {
 }
 
 #[test]
+fn groups_their_lag_and_where_they_go_on() {
+    let Some(session) = Session::start() else { return };
+    session.check(
+        "group list",
+        expect![[r#"
+        there are no such groups; `ottla consume TOPIC --group GROUP` makes one
+        [0]
+    "#]],
+    );
+    session.check(
+        "group describe depot",
+        expect![[r#"
+        ottla: cannot describe depot: depot: Group depot not found. (GROUP_ID_NOT_FOUND)
+          `ottla group list` shows the groups
+        [1]
+    "#]],
+    );
+    session.run(&["topic", "create", "parcels", "--partitions", "2"], "");
+    let lines: String = (0..100).map(|number| format!("{number}\n")).collect();
+    session.run(&["produce", "parcels", "--partition", "0"], &lines);
+    let read = session.run(&["consume", "parcels", "--group", "depot", "--from", "start", "-n", "40"], "");
+    assert_eq!(read.lines().count(), 41, "{read}");
+    session.check(
+        "group list",
+        expect![[r#"
+        GROUP  STATE  PROTOCOL  KIND
+        depot  Empty  consumer  consumer
+        [0]
+    "#]],
+    );
+    // How long ago is another time in each run.
+    let described = session.run(&["group", "describe", "depot"], "");
+    let begin = "depot  Empty, consumer protocol, uniform, 0 members, 60 records behind, by ";
+    assert!(described.starts_with(begin), "{described}");
+    let behind: Vec<&str> = described.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!(behind[..5], ["parcels", "0", "40", "100", "60"], "{described}");
+    let json = session.run(&["group", "describe", "depot", "--json"], "");
+    let json: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!((&json["committed"], &json["end"], &json["lag"]), (&40.into(), &100.into(), &60.into()));
+    assert!(json["lag_seconds"].as_f64().unwrap() > 0.0, "{json}");
+
+    session.check(
+        "group reset depot --topic parcels:0 --to 10",
+        expect![[r#"
+        TOPIC    PARTITION  WAS  NEW  CHANGE
+        parcels          0   40   10     -30
+        nothing was changed; with --execute depot goes on there in 1 partition
+        [0]
+    "#]],
+    );
+    session.check(
+        "group reset depot --to start --export",
+        expect![[r#"
+        parcels,0,0
+        parcels,1,0
+        [0]
+    "#]],
+    );
+    session.check(
+        "group reset depot --shift-by -5 --execute",
+        expect![[r#"
+        TOPIC    PARTITION  WAS  NEW  CHANGE
+        parcels          0   40   35      -5
+        parcels          1    0    0      +0
+        depot goes on there in 2 partitions
+        [0]
+    "#]],
+    );
+    let file = session.broker.data_dir().join("offsets.csv");
+    std::fs::write(&file, "parcels,0,0\n\"parcels\",1,0\n").unwrap();
+    session.check(
+        &format!("group reset depot --from-file {} --execute", file.display()),
+        expect![[r#"
+        TOPIC    PARTITION  WAS  NEW  CHANGE
+        parcels          0   35    0     -35
+        parcels          1    0    0      +0
+        depot goes on there in 2 partitions
+        [0]
+    "#]],
+    );
+
+    // While somebody is in it, nobody else says where it goes on.
+    let mut member = Command::new(project::ottla(Profile::Dev).unwrap())
+        .args(["consume", "parcels", "--group", "depot"])
+        .env("OTTLA_BROKER", session.broker.api_address())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    it::wait::until("the member to join", std::time::Duration::from_secs(30), || {
+        let members = session.run(&["group", "members", "depot", "--json"], "");
+        Ok(members.contains("\"assignment\":[{").then_some(()))
+    })
+    .unwrap();
+    session.check("group reset depot --to start --execute", expect![[r#"
+        ottla: cannot reset depot: depot is Stable with 1 member(s), which would overwrite new offsets: stop them first (NON_EMPTY_GROUP)
+          `ottla group members GROUP` shows who is in it; what they commit would undo this
+        [1]
+    "#]]);
+    session.check(
+        "group delete depot",
+        expect![[r#"
+        ottla: cannot delete depot: depot: the group is not empty (NON_EMPTY_GROUP)
+          `ottla group members GROUP` shows who is in it; what they commit would undo this
+        [1]
+    "#]],
+    );
+    let members = session.run(&["group", "members", "depot"], "");
+    assert!(members.contains("  ottla consume  127.0.0.1 ") && members.contains("parcels:0,1"), "{members}");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&member), rustix::process::Signal::INT)
+        .unwrap();
+    assert!(member.wait().unwrap().success(), "a tail that is stopped has done what it was asked");
+    session.check(
+        "group delete depot",
+        expect![[r#"
+        depot deleted
+        [0]
+    "#]],
+    );
+}
+
+#[test]
 fn the_cluster_and_what_is_no_command() {
     let Some(session) = Session::start() else { return };
     let status = session.run(&["cluster", "status"], "");

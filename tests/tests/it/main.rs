@@ -34,4 +34,5 @@ mod reload;
 mod rust_client;
 mod rust_client_examples;
 mod rust_client_kill_nine;
+mod subscribe;
 mod sync_calls;

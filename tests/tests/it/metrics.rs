@@ -11,7 +11,7 @@ use it::broker::{Broker, Kind, Spec};
 use it::raw::error;
 use it::tools::{self, Tool};
 use it::{project, wait};
-use ottla_client::{Client, NewTopic, ProducerRecord, Start};
+use ottla_client::{Client, NewTopic, Offset, OffsetReset, ProducerRecord, Start};
 
 /// A scrape: each sample with its value.
 struct Scrape {
@@ -97,10 +97,12 @@ fn everything_documented_is_exported_with_its_type_and_nothing_else() {
         return tools::note("Kafka has no such page");
     }
     let broker = used_broker();
-    // The end of a connection is noticed a moment after it.
-    let scrape = wait::until("a closed connection", Duration::from_secs(10), || {
+    commit(&broker, "g", 1);
+    // The end of a connection is noticed a moment after it, the lag of groups is measured when somebody has looked.
+    let scrape = wait::until("what comes late", Duration::from_secs(30), || {
         let scrape = Scrape::of(&broker);
-        Ok(scrape.families().contains_key("ottla_connections_closed_total").then_some(scrape))
+        let late = ["ottla_connections_closed_total", "ottla_group_lag_records"];
+        Ok(late.iter().all(|name| scrape.families().contains_key(name)).then_some(scrape))
     })
     .unwrap();
     let text = std::fs::read_to_string(project::root().join("docs/metrics.md")).unwrap();
@@ -117,6 +119,40 @@ fn everything_documented_is_exported_with_its_type_and_nothing_else() {
     // It appears with the first rejection, and there was none.
     assert_eq!(documented.remove("ottla_connections_rejected_total"), Some("counter"));
     assert_eq!(scrape.families(), documented);
+}
+
+/// Has a group commit an offset of `in-1`.
+fn commit(broker: &Broker, group: &str, offset: i64) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(format!("http://{}", broker.api_address())).await.unwrap();
+        let reset = OffsetReset::of("in", 1, Start::Offset(Offset::new(offset)));
+        let outcomes = client.admin().reset_offsets(group, &[reset], false).await.unwrap();
+        assert_eq!(*outcomes[0].result.as_ref().unwrap(), Offset::new(offset));
+    });
+}
+
+#[test]
+fn the_lag_of_groups_is_told_in_records_and_in_seconds() {
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka has no such page");
+    }
+    let broker = used_broker();
+    commit(&broker, "behind", 2);
+    commit(&broker, "done", 6);
+    let of =
+        |family: &str, group: &str| format!("{family}{{group=\"{group}\",topic=\"in\",partition=\"1\"}}");
+    let scrape = wait::until("a measurement", Duration::from_secs(30), || {
+        let scrape = Scrape::of(&broker);
+        Ok(scrape.samples.contains_key(&of("ottla_group_lag_records", "done")).then_some(scrape))
+    })
+    .unwrap();
+    assert_eq!(scrape.value(&of("ottla_group_lag_records", "behind")), 4.0);
+    assert_eq!(scrape.value(&of("ottla_group_lag_records", "done")), 0.0);
+    let age = scrape.value(&of("ottla_group_lag_seconds", "behind"));
+    assert!(age > 0.0 && age < 600.0, "{age}");
+    assert_eq!(scrape.value(&of("ottla_group_lag_seconds", "done")), 0.0);
+    assert_eq!(scrape.value("ottla_group_lag_left_out"), 0.0);
 }
 
 #[test]
