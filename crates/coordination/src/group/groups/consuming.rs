@@ -3,7 +3,7 @@
 use ottla_record::Now;
 
 use super::administration::not_found;
-use super::{Group, Groups};
+use super::{Group, Groups, MAX_STEP_BYTES};
 use crate::group::classic::{ClassicGroup, Turn};
 use crate::group::consumer::{self, ConsumerGroup, Context, Decision};
 use crate::group::ids::{GroupId, MemberEpoch};
@@ -41,12 +41,14 @@ impl<W> Groups<W> {
             None => return Err(not_found(id)),
             Some(Group::Classic(classic)) if joins => {
                 let decision = ConsumerGroup::upgrade(classic, request, &context)?;
+                check_size(&decision.records)?;
                 let settings = &self.settings.classic;
                 classic.send_everyone_away(&mut Turn { group: id, settings, now, step });
                 decision
             }
             Some(Group::Classic(_)) => return Err(not_a_consumer_group(id)),
         };
+        check_size(&decision.records)?;
         self.note_downgrade(&decision.records);
         step.records.extend(decision.records);
         Ok(decision.answer)
@@ -81,6 +83,7 @@ impl<W> Groups<W> {
         let decision = decide(group, &context);
         self.timers.arm(id, group.due());
         let decision = decision?;
+        check_size(&decision.records)?;
         self.note_downgrade(&decision.records);
         records.extend(decision.records);
         Ok(decision.answer)
@@ -142,6 +145,13 @@ impl<W> Groups<W> {
             self.timers.forget(id);
         }
     }
+}
+
+/// What a decision writes is one batch. A group of so many members that its assignment does not fit takes no more of them; to append it would fail,
+/// and with it the coordinator of all groups of this partition.
+fn check_size(records: &[Record]) -> Result<(), GroupError> {
+    let size: usize = records.iter().map(Record::weight).sum();
+    if size > MAX_STEP_BYTES { Err(GroupError::GroupMetadataTooLarge) } else { Ok(()) }
 }
 
 fn not_a_consumer_group(group: &GroupId) -> GroupError {
