@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use anyhow::ensure;
-use ottla_sim::campaign::{self, DEPTH, all_stories};
+use ottla_sim::campaign::{self, DEPTH, all_stories, group_stories};
 
 use crate::mutants;
 
@@ -68,7 +68,8 @@ fn storms(seeds: Range<u64>) -> anyhow::Result<()> {
 
 /// Crash enumeration.
 fn stories(story: &str, seeds: Range<u64>) -> anyhow::Result<()> {
-    let mut jobs = all_stories(seeds, DEPTH);
+    let mut jobs = all_stories(seeds.clone(), DEPTH);
+    jobs.extend(group_stories(seeds));
     if story != "all" {
         jobs.retain(|job| job.story == story);
         ensure!(!jobs.is_empty(), "there is no story named {story}");

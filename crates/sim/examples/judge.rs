@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use ottla_sim::campaign::{self, DEPTH, all_stories};
+use ottla_sim::campaign::{self, DEPTH, all_stories, group_stories};
 
 /// Random runs of `storms`.
 const SEEDS: u64 = 300;
@@ -42,6 +42,7 @@ fn storms(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn Error>> {
 
 fn crashes(story: &str) -> Result<(), Box<dyn Error>> {
     let mut jobs = all_stories(0..STORY_SEEDS, DEPTH);
+    jobs.extend(group_stories(0..STORY_SEEDS));
     jobs.retain(|job| job.story == story);
     if jobs.is_empty() {
         return Err(format!("there is no story named {story}").into());

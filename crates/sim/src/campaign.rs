@@ -8,6 +8,7 @@ use crate::compaction::COMPACTIONS;
 use crate::explore::{Coverage, Depth, Failure, Story, explore};
 use crate::failed_sync;
 use crate::follower::FOLLOWERS;
+use crate::groups::GROUPS;
 use crate::scenario::PROFILES;
 use crate::storm::{self, world::Tally};
 
@@ -43,6 +44,13 @@ pub fn all_stories(seeds: std::ops::Range<u64>, depth: Depth) -> Vec<Job> {
         jobs.extend(FOLLOWERS.iter().map(|story| Job::new(*story, seed, depth)));
     }
     jobs
+}
+
+/// The stories of group coordinators with each of these seeds. Their first lives are long, and what follows a crash is short:
+/// loading is what they are about.
+pub fn group_stories(seeds: std::ops::Range<u64>) -> Vec<Job> {
+    let depth = Depth { cuts: 1, second: 2, third: 0 };
+    seeds.flat_map(|seed| GROUPS.iter().map(move |story| Job::new(*story, seed, depth))).collect()
 }
 
 /// Runs the jobs and adds up what they covered, by story.

@@ -69,6 +69,11 @@ impl Cluster {
         self.assignment(PartitionIndex::ZERO)
     }
 
+    /// The metadata.
+    pub const fn image(&self) -> &Image {
+        &self.image
+    }
+
     /// The directory of the simulated topic's one partition.
     pub fn partition() -> TopicPartition {
         Self::partition_at(PartitionIndex::ZERO)

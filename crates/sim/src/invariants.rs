@@ -35,8 +35,12 @@ pub enum Invariant {
     NothingSkipped,
     /// T1, T2: who reads committed records sees all of them and no others.
     OnlyCommitted,
-    /// T5: after a newer epoch of a producer is acknowledged, nothing of an older one is written.
+    /// T5, G4: after a newer epoch of a producer or a newer generation is acknowledged, nothing of an older one is written.
     Fencing,
+    /// G1: a committed offset is durable and never goes back.
+    CommitSurvives,
+    /// G2: a partition has one owner.
+    OneOwner,
     /// T4: the last stable offset is that of the transactions, never goes back, and nobody reads past an end.
     LastStable,
     /// A look-up by time finds the first record at or after it.

@@ -9,6 +9,7 @@
 //! | [`follower`] | the stories of a follower's log: it copies, cuts what a new leader does not have, starts over |
 //! | [`compaction`] | the stories of a compacted log: what is missing must be missing for a reason |
 //! | [`scenario`] | the stories of one partition: clients, time and housekeeping, drawn from a seed |
+//! | [`groups`] | the stories of a group coordinator: members, commits, and a log that is loaded again |
 //! | [`failed_sync`] | the same with a sync that fails once |
 //! | [`broker`] | one broker process around [`ottla_replication::Partition`]: it executes effects when it is told to |
 //! | [`client`] | producers as Kafka's clients are |
@@ -27,6 +28,7 @@ pub mod disk;
 pub mod explore;
 pub mod failed_sync;
 pub mod follower;
+pub mod groups;
 pub mod invariants;
 pub mod observed;
 pub mod opening;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ottla_sim::campaign::{self, DEPTH, all_stories};
+use ottla_sim::campaign::{self, DEPTH, all_stories, group_stories};
 use ottla_sim::explore::explore;
 use ottla_sim::follower::FOLLOWERS;
 
@@ -19,6 +19,15 @@ fn nothing_acknowledged_is_lost_at_any_crash_point() {
     }
     println!("{} distinct crash points (syncs before, hash of what was left)", points.len());
     assert!(points.len() >= 10_000, "{} crash points are too few", points.len());
+}
+
+#[test]
+fn no_committed_offset_goes_back_and_no_partition_has_two_owners() {
+    let covered = campaign::run(&group_stories(0..SEEDS)).unwrap_or_else(|failure| panic!("{failure}"));
+    for (story, coverage) in &covered {
+        println!("{story}: {} crash points, {} lives", coverage.points.len(), coverage.lives);
+        assert!(coverage.points.len() >= 1_000, "{story}: {} crash points", coverage.points.len());
+    }
 }
 
 #[test]

@@ -1,0 +1,203 @@
+//! What the members of groups were told, and what must hold of it: G1 committed offsets are durable and never go back, G2 a
+//! partition has one owner, G4 whoever was fenced commits nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_coordination::group::response::FetchedTopic;
+use ottla_coordination::group::{Generation, GroupId};
+use ottla_record::{PartitionIndex, Timestamp};
+
+use super::{Member, PARTITIONS, SESSION_MS};
+use crate::invariants::{Invariant, Violation, broken};
+
+/// The classic group.
+pub const CLASSIC: &str = "classic";
+/// The consumer-protocol group.
+pub const CONSUMER: &str = "consumer";
+
+/// A group's name as the coordinator takes it.
+pub fn group_id(name: &str) -> GroupId {
+    GroupId::from(name)
+}
+
+/// What members were told.
+#[derive(Clone, Debug, Default)]
+pub struct Promises {
+    /// Committed offsets, by group and partition. Whoever commits takes the next number, so a newer one is a larger one.
+    commits: BTreeMap<(&'static str, PartitionIndex), Commits>,
+    next_offset: i64,
+    /// Who was given what in each generation of the classic group.
+    synced: BTreeMap<Generation, BTreeMap<PartitionIndex, usize>>,
+    /// The newest generation of the classic group that a member was told it joined, by the coordinator that lives.
+    joined: Generation,
+    /// Who holds what in the consumer-protocol group, and when it was last heard.
+    holding: BTreeMap<usize, Holding>,
+}
+
+/// Commits of one partition.
+#[derive(Clone, Debug, Default)]
+struct Commits {
+    attempted: BTreeSet<i64>,
+    refused: BTreeSet<i64>,
+    answered: Option<i64>,
+}
+
+#[derive(Clone, Debug)]
+struct Holding {
+    partitions: BTreeSet<PartitionIndex>,
+    heard: Timestamp,
+}
+
+impl Promises {
+    /// A member is about to commit: the offset it names.
+    pub fn attempt(&mut self, group: &'static str, partition: PartitionIndex) -> i64 {
+        self.next_offset += 1;
+        self.commits.entry((group, partition)).or_default().attempted.insert(self.next_offset);
+        self.next_offset
+    }
+
+    /// A commit was answered well.
+    pub fn committed(&mut self, group: &'static str, partition: PartitionIndex, offset: i64) {
+        let commits = self.commits.entry((group, partition)).or_default();
+        commits.answered = commits.answered.max(Some(offset));
+    }
+
+    /// A commit was refused.
+    pub fn refused(&mut self, group: &'static str, partition: PartitionIndex, offset: i64) {
+        self.commits.entry((group, partition)).or_default().refused.insert(offset);
+    }
+
+    /// G1. What a reader of committed offsets was told.
+    ///
+    /// # Errors
+    /// An offset is older than one that was answered, or nobody committed it.
+    pub fn fetched(&self, group: &'static str, topics: &[FetchedTopic]) -> Result<(), Violation> {
+        let found = |partition: PartitionIndex| {
+            let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+            let mut here = partitions.filter(|(number, _)| *number == partition);
+            here.find_map(|(_, committed)| committed.as_ref().ok()?.as_ref().map(|it| it.offset.get()))
+        };
+        for ((of, partition), commits) in &self.commits {
+            if *of != group {
+                continue;
+            }
+            let found = found(*partition);
+            if found < commits.answered {
+                let told = format!(
+                    "{group}-{partition}: {:?} was answered as committed, {found:?} is there",
+                    commits.answered
+                );
+                return Err(broken(Invariant::CommitSurvives, told));
+            }
+            if found.is_some_and(|found| !commits.attempted.contains(&found)) {
+                return Err(broken(Invariant::CommitSurvives, format!("{found:?} was never committed")));
+            }
+            if found.is_some_and(|found| commits.refused.contains(&found)) {
+                return Err(broken(Invariant::Fencing, format!("{found:?} was refused, and is there")));
+            }
+        }
+        Ok(())
+    }
+
+    /// A member of the classic group was told that it joined a generation.
+    pub fn joined(&mut self, generation: Generation) {
+        self.joined = self.joined.max(generation);
+    }
+
+    /// G4. A commit of a generation was answered well.
+    ///
+    /// # Errors
+    /// There was a newer one.
+    pub fn commit_of(&self, generation: Generation) -> Result<(), Violation> {
+        if generation < self.joined {
+            let found = format!("a commit of generation {generation} was taken, there is {}", self.joined);
+            return Err(broken(Invariant::Fencing, found));
+        }
+        Ok(())
+    }
+
+    /// G2. A member was given its part of a generation.
+    ///
+    /// # Errors
+    /// Another has some of it.
+    pub fn synced(
+        &mut self,
+        member: usize,
+        generation: Generation,
+        partitions: &[PartitionIndex],
+    ) -> Result<(), Violation> {
+        let owners = self.synced.entry(generation).or_default();
+        for partition in partitions {
+            let owner = *owners.entry(*partition).or_insert(member);
+            if owner != member {
+                let found = format!("partition {partition} of generation {generation}: {owner} and {member}");
+                return Err(broken(Invariant::OneOwner, found));
+            }
+        }
+        Ok(())
+    }
+
+    /// G2. A member of the consumer-protocol group, last heard at `heard`, holds these from now on.
+    ///
+    /// # Errors
+    /// Another one that was heard within its session holds some of them.
+    pub fn holds(
+        &mut self,
+        member: usize,
+        partitions: &BTreeSet<PartitionIndex>,
+        heard: Timestamp,
+    ) -> Result<(), Violation> {
+        self.holding.insert(member, Holding { partitions: partitions.clone(), heard });
+        for (other, holding) in &self.holding {
+            let lives = holding.heard.millis() + i64::from(SESSION_MS) > heard.millis();
+            if *other == member || !lives {
+                continue;
+            }
+            if let Some(both) = holding.partitions.intersection(partitions).next() {
+                let found = format!("partition {both} is held by members {other} and {member}");
+                return Err(broken(Invariant::OneOwner, found));
+            }
+        }
+        Ok(())
+    }
+
+    /// A member gave these up, or knows that it was fenced.
+    pub fn gives_up(&mut self, member: usize, left: &BTreeSet<PartitionIndex>) {
+        if let Some(holding) = self.holding.get_mut(&member) {
+            holding.partitions.retain(|partition| left.contains(partition));
+        }
+    }
+
+    /// A member's process died: nobody reads in its name any more.
+    pub fn forget(&mut self, member: usize) {
+        self.holding.remove(&member);
+    }
+
+    /// The coordinator died: a generation that nobody has synced was in no log.
+    pub fn coordinator_died(&mut self) {
+        self.joined = self.synced.keys().next_back().copied().unwrap_or_default();
+    }
+
+    /// L1, G3. Every partition has exactly one owner among the living.
+    ///
+    /// # Errors
+    /// One has none, or two.
+    pub fn everything_is_owned(&self, group: &'static str, members: &[Member]) -> Result<(), Violation> {
+        let mut owners: BTreeMap<PartitionIndex, usize> = BTreeMap::new();
+        for member in members {
+            let owned = match member {
+                Member::Classic(member) if group == CLASSIC => member.owned(),
+                Member::Consumer(member) if group == CONSUMER => member.owned(),
+                _ => continue,
+            };
+            for partition in owned {
+                *owners.entry(partition).or_default() += 1;
+            }
+        }
+        let sound = (0..PARTITIONS).all(|number| owners.get(&PartitionIndex::new(number)) == Some(&1));
+        if sound {
+            return Ok(());
+        }
+        Err(broken(Invariant::Progress, format!("{group}: owners at rest {owners:?}, members {members:?}")))
+    }
+}
