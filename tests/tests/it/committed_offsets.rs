@@ -28,6 +28,15 @@ struct Committed {
     answered: AtomicI64,
 }
 
+/// Tells the committers to stop, in a panic too.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn an_offset_answered_as_committed_survives_kill_nine() {
     if !tools::require(&[Tool::Kafka]) {
@@ -35,7 +44,7 @@ fn an_offset_answered_as_committed_survives_kill_nine() {
     }
     let kills = if Kind::under_test() == Kind::Kafka { 3 } else { 20 };
     // Small segments, so that some loads read several.
-    let mut broker = Spec::under_test().set("offsets.topic.segment.bytes", 1 << 16).start();
+    let mut broker = Spec::under_test().set("offsets.topic.segment.bytes", 1 << 20).start();
     broker.expect_log("__consumer_offsets-");
     broker.connect().create_topic(TOPIC, PARTITIONS, &[]).unwrap();
     let (address, stop) = (broker.address(), AtomicBool::new(false));
@@ -45,6 +54,8 @@ fn an_offset_answered_as_committed_survives_kill_nine() {
             let (address, stop) = (&address, &stop);
             scope.spawn(move || commit_on_and_on(address, group, committed, stop));
         }
+        // The committers stop whatever happens here, or a failure would wait for them for ever.
+        let stop = StopAtEnd(&stop);
         for _ in 0..kills {
             let before = committed.each_ref().map(|committed| committed.answered.load(Ordering::SeqCst));
             wait::until("every group to commit again", Duration::from_secs(60), || {
@@ -55,7 +66,7 @@ fn an_offset_answered_as_committed_survives_kill_nine() {
             broker.kill();
             broker.restart();
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(stop);
     });
     broker.kill();
     broker.restart();

@@ -179,8 +179,9 @@ fn members_in_rust_and_python_share_a_group_and_take_over_from_one_that_is_kille
     assert_eq!(sorted(repeated), sorted(again), "from the commit on, and not from before it");
 
     // One more joins, and the first leaves in order: it closes its requests.
-    let mut third = client.group("g").topic("numbers").client_id("third").build().unwrap();
+    let group = client.group("g").topic("numbers").client_id("third");
     let reading = runtime.spawn(async move {
+        let mut third = group.build().unwrap();
         while let Some(record) = third.next().await {
             record.unwrap();
         }

@@ -32,7 +32,7 @@ static OFFSETS: Family = Family {
     kind: Kind::Gauge,
     labels: &[],
     help: "Committed offsets that this broker keeps, one for each group and partition.",
-    kafka: Some("kafka.server:type=GroupMetadataManager,name=NumOffsets"),
+    kafka: Some("kafka.coordinator.group:type=GroupMetadataManager,name=NumOffsets"),
 };
 
 static REBALANCES: Family = Family {
