@@ -215,8 +215,15 @@ impl<W> Partition<W> {
             Some(sequence) => {
                 self.flights.iter().all(|f| f.batch.sequence.is_some_and(|other| other < sequence))
             }
-            None => self.stamp.is_some() && self.gap.is_none(),
+            None => self.stamp.is_some() && self.gap.is_none() && !self.repeats_what_may_be_written(),
         }
+    }
+
+    /// While a batch that may have been written is repeated, nothing new goes behind it. If something did with each of its
+    /// attempts, the broker could write more than the five batches it remembers, and refuse as out of order what it has long
+    /// written.
+    fn repeats_what_may_be_written(&self) -> bool {
+        self.flights.iter().any(|flight| flight.batch.maybe_written)
     }
 
     /// Takes the next batch to send, if there is one now.
@@ -454,6 +461,8 @@ impl<W> Partition<W> {
             batch.sequence = None;
             batch.encoded = None;
             batch.out_of_order = false;
+            // All were refused.
+            batch.maybe_written = false;
         }
     }
 
