@@ -17,15 +17,22 @@
 
 pub mod effect;
 pub mod event;
+pub mod isr;
 pub mod partition;
+pub mod replica_fetch;
 mod replicas;
 pub mod view;
 mod waiters;
 
 pub use effect::{DeleteRecordsError, Effect, ProduceError, Produced};
 pub use event::{Acks, Assignment, DeleteRecords, Durability, Event, PartitionConfig, Produce};
+pub use isr::{IsrProposal, IsrRefused, IsrState};
 pub use partition::Partition;
-pub use view::{Availability, View};
+pub use replica_fetch::{
+    EpochEnd, FetchPosition, FetchedFromLeader, FetchedOutcome, FollowerFetch, FollowerFetchError,
+    FollowerPosition,
+};
+pub use view::{Availability, Following, View};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use ottla_storage::{Append, CheckpointJob, DeletedSegment, Log, StorageError};
 
 use crate::effect::{DeleteRecordsError, Effect, ProduceError, Produced};
 use crate::event::{Acks, Assignment, DeleteRecords, Durability, Event, PartitionConfig, Produce};
+use crate::replica_fetch::FollowerFetchError;
 use crate::replicas::Leadership;
 use crate::view::{Availability, View};
 use crate::waiters::Waiters;
@@ -138,6 +139,17 @@ impl<W> Partition<W> {
             Event::Flushed { end, succeeded } => self.flushed(end, succeeded, effects),
             Event::Checkpointed { job, succeeded } => self.checkpointed(&job, succeeded, effects),
             Event::DeleteRecords(request) => self.delete_records(request, now, effects),
+            Event::FollowerFetch(fetch) => {
+                // No replica but this one is counted yet.
+                let error = match &self.role {
+                    Role::Leading(_) => FollowerFetchError::NotAReplica,
+                    Role::NotLeading { .. } => FollowerFetchError::NotLeader,
+                    Role::Offline => FollowerFetchError::Offline,
+                };
+                effects.push(Effect::FollowerFetched { waiter: fetch.waiter, outcome: Err(error) });
+            }
+            // Nothing has been asked for.
+            Event::IsrDecided { .. } | Event::Fetched(_) => {}
             Event::Assign(assignment) => self.assign(&assignment, effects),
             Event::Configure(config) => self.configure(config),
             Event::Tick => self.tick(now, effects),
@@ -173,6 +185,7 @@ impl<W> Partition<W> {
             recovery_point: marks.recovery_point,
             size_bytes: self.log.size_bytes(),
             availability: marks.availability,
+            following: None,
         }
     }
 
@@ -276,7 +289,7 @@ impl<W> Partition<W> {
     }
 
     fn delete_records(&mut self, request: DeleteRecords<W>, now: Now, effects: &mut Vec<Effect<W>>) {
-        let DeleteRecords { waiter, before } = request;
+        let DeleteRecords { waiter, before, .. } = request;
         let outcome = self.advance_log_start(before, now, effects);
         effects.push(Effect::RecordsDeleted { waiter, outcome });
     }

@@ -112,6 +112,7 @@ fn config(durability: Durability) -> PartitionConfig {
     PartitionConfig {
         durability,
         min_insync_replicas: 2,
+        replica_lag_max: Duration::from_secs(30),
         flush_records: u64::MAX,
         flush_interval: Duration::MAX,
         log: LogConfig {
