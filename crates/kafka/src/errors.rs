@@ -180,6 +180,9 @@ pub(crate) fn deletion(error: DeletionError) -> ErrorCode {
             replication::DeleteRecordsError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             replication::DeleteRecordsError::Policy => ErrorCode::POLICY_VIOLATION,
             replication::DeleteRecordsError::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
+            replication::DeleteRecordsError::TimedOut | replication::DeleteRecordsError::Overloaded => {
+                ErrorCode::REQUEST_TIMED_OUT
+            }
             _ => ErrorCode::UNKNOWN_SERVER_ERROR,
         },
         DeletionError::TimedOut => ErrorCode::REQUEST_TIMED_OUT,

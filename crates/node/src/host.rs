@@ -263,6 +263,8 @@ impl PartitionHost {
                     waiter.produced(outcome);
                 }
                 Effect::RecordsDeleted { waiter, outcome } => waiter.records_deleted(outcome),
+                // No replica fetches from this broker, and this broker fetches from none.
+                Effect::FollowerFetched { .. } | Effect::AlterIsr(_) | Effect::CopyRefused(_) => {}
                 Effect::Swapped { waiter, outcome } => waiter.swapped(outcome),
                 Effect::Remove(segments) => {
                     let bytes = segments.iter().map(|segment| segment.bytes).sum();

@@ -263,6 +263,7 @@ fn assign(hosted: &HostedTopic, topic: &Topic) {
         let Some(host) = host.host() else { continue };
         host.submit(Event::Assign(Assignment {
             leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
             leader: partition.leader,
             replicas: partition.replicas.clone(),
             isr: partition.isr.clone(),

@@ -33,6 +33,8 @@ pub struct BrokerConfig {
     pub groups: GroupConfig,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration: Duration,
+    /// `replica.lag.time.max.ms`
+    pub replica_lag_max: Duration,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval: Duration,
     /// `request.timeout.ms`
@@ -130,6 +132,7 @@ impl BrokerConfig {
             },
             groups: GroupConfig::resolve(layers)?,
             producer_id_expiration: milliseconds("producer.id.expiration.ms"),
+            replica_lag_max: milliseconds("replica.lag.time.max.ms"),
             retention_check_interval: milliseconds("log.retention.check.interval.ms"),
             request_timeout: milliseconds("request.timeout.ms"),
             disk_reserve_bytes: keys.optional_number("ottla.disk.reserve.bytes").map(i64::unsigned_abs),
