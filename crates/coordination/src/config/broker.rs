@@ -9,6 +9,7 @@ use ottla_record::BrokerId;
 use super::group_settings::GroupConfig;
 use super::layers::Layers;
 use super::listener::{self, Listener, ListenerKeys};
+use super::replication::ReplicationConfig;
 use super::typed::Typed;
 use super::validation::ConfigError;
 
@@ -31,6 +32,8 @@ pub struct BrokerConfig {
     pub fetches: FetchLimits,
     /// What groups and their topic are run with.
     pub groups: GroupConfig,
+    /// What followers and leaders go by.
+    pub replication: ReplicationConfig,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration: Duration,
     /// `replica.lag.time.max.ms`
@@ -105,19 +108,22 @@ impl BrokerConfig {
         check_relations(&keys)?;
         check_cluster_of_one(&keys)?;
         let milliseconds = |name| Duration::from_millis(keys.number(name).unsigned_abs());
+        let listeners = listener::resolve(
+            &ListenerKeys {
+                listeners: keys.list("listeners"),
+                advertised: keys.optional_list("advertised.listeners"),
+                security_protocols: keys.text("listener.security.protocol.map"),
+                controller_names: keys.list("controller.listener.names"),
+            },
+            host_name,
+        )?;
+        let is_set = |key: &str| layers.file.contains_key(key);
+        let replication = ReplicationConfig::resolve(&keys, is_set, &listeners)?;
         Ok(Self {
             node_id: node_id(&keys, layers)?,
             rack: keys.optional_text("broker.rack"),
             data_dir: data_dir(&keys)?,
-            listeners: listener::resolve(
-                &ListenerKeys {
-                    listeners: keys.list("listeners"),
-                    advertised: keys.optional_list("advertised.listeners"),
-                    security_protocols: keys.text("listener.security.protocol.map"),
-                    controller_names: keys.list("controller.listener.names"),
-                },
-                host_name,
-            )?,
+            listeners,
             connections: connections(&keys)?,
             topics: TopicDefaults {
                 partitions: keys.size("num.partitions"),
@@ -131,6 +137,7 @@ impl BrokerConfig {
                 max_described_partitions: keys.size("max.request.partition.size.limit"),
             },
             groups: GroupConfig::resolve(layers)?,
+            replication,
             producer_id_expiration: milliseconds("producer.id.expiration.ms"),
             replica_lag_max: milliseconds("replica.lag.time.max.ms"),
             retention_check_interval: milliseconds("log.retention.check.interval.ms"),
@@ -145,7 +152,7 @@ impl BrokerConfig {
     }
 }
 
-fn conflict(text: impl Into<String>) -> ConfigError {
+pub(super) fn conflict(text: impl Into<String>) -> ConfigError {
     ConfigError::Conflict(text.into())
 }
 
