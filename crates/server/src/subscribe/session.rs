@@ -135,7 +135,7 @@ impl Session {
                 let (front, isolation) = (Arc::clone(&self.front), self.isolation);
                 self.work.spawn(async move {
                     let places = [asked(&partition, Some(to))];
-                    let found = positions::look_up(&front.node, &places, isolation).await.pop();
+                    let found = positions::look_up(&front, &places, isolation).await.pop();
                     let found = found.unwrap_or_else(|| Err(errors::mismatch())).map(|place| place.offset);
                     Event::Found(partition, found)
                 });
