@@ -24,6 +24,7 @@ mod full_disk;
 mod grpc;
 mod hostile_connections;
 mod import;
+mod import_groups;
 mod import_interrupted;
 mod jmx_names;
 mod kafka_tools;

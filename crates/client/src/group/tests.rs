@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use bytes::BytesMut;
 use ottla_record::{BatchBuilder, Codec, Timestamp};
+use ottla_rpc::KafkaError;
 use ottla_rpc::v1::subscribe_request::Request;
 use ottla_rpc::v1::subscribe_response::Event as Told;
 
