@@ -26,7 +26,7 @@ fn table(mutants: &[Mutant]) -> String {
     let mut table = "| mutant | rule | what it does | caught by |\n|---|---|---|---|\n".to_owned();
     for mutant in mutants {
         let (name, rule, does) = (&mutant.name, &mutant.rule, &mutant.does);
-        table += &format!("| `{name}` | {rule} | {does} | {} |\n", mutant.search());
+        table += &format!("| `{name}` | {rule} | {does} | {} |\n", mutant.search);
     }
     table
 }
