@@ -21,8 +21,8 @@ struct Mutant {
     does: String,
     /// Names of invariants. One of them must be reported.
     breaks: String,
-    /// Where it is caught.
-    search: Search,
+    /// Where it is caught: in each of these.
+    searches: Vec<Search>,
 }
 
 /// What is run on a mutant.
@@ -52,15 +52,14 @@ pub(crate) fn run(only: &str) -> anyhow::Result<()> {
     }
     let mut missed = Vec::new();
     for mutant in &chosen {
-        match caught(&judge, mutant)? {
-            Ok(line) => println!("caught {} by {}: {line}", mutant.name, mutant.search),
-            Err(said) => missed.push(format!(
-                "{} ({}: {}) by {}: {said}",
-                mutant.name,
-                mutant.rule,
-                mutant.does,
-                mutant.search
-            )),
+        for search in &mutant.searches {
+            match caught(&judge, mutant, search)? {
+                Ok(line) => println!("caught {} by {search}: {line}", mutant.name),
+                Err(said) => missed.push(format!(
+                    "{} ({}: {}) by {search}: {said}",
+                    mutant.name, mutant.rule, mutant.does
+                )),
+            }
         }
     }
     ensure!(missed.is_empty(), "not caught as they should be:\n{}", missed.join("\n"));
@@ -69,8 +68,8 @@ pub(crate) fn run(only: &str) -> anyhow::Result<()> {
 }
 
 /// What the judge said of a mutant: the line that reports one of the invariants it breaks, or else everything.
-fn caught(judge: &Path, mutant: &Mutant) -> anyhow::Result<Result<String, String>> {
-    let (survived, said) = judge_with(judge, &mutant.name, &mutant.search)?;
+fn caught(judge: &Path, mutant: &Mutant, search: &Search) -> anyhow::Result<Result<String, String>> {
+    let (survived, said) = judge_with(judge, &mutant.name, search)?;
     let reported = |line: &&str| {
         mutant.breaks.split(", ").any(|invariant| line.starts_with(&format!("{invariant} is broken")))
     };
@@ -161,14 +160,20 @@ impl Mutant {
             value.map(str::to_owned).with_context(|| format!("no line '{field}: …' above the patch"))
         };
         let caught_by = field("Caught by")?;
-        let search = match (&*caught_by, caught_by.strip_prefix("story ")) {
-            ("random runs", _) => Search::Storms,
-            ("cluster runs", _) => Search::Cluster,
-            (_, Some(story)) => Search::Story(story.to_owned()),
-            _ => bail!("caught by 'random runs', 'cluster runs' or 'story NAME'"),
-        };
+        let searches = caught_by.split(", ").map(Search::read).collect::<anyhow::Result<_>>()?;
         let (rule, does, breaks) = (field("Rule")?, field("Does")?, field("Breaks")?);
-        Ok(Self { name, patch: patch.to_owned(), rule, does, breaks, search })
+        Ok(Self { name, patch: patch.to_owned(), rule, does, breaks, searches })
+    }
+}
+
+impl Search {
+    fn read(text: &str) -> anyhow::Result<Self> {
+        match (text, text.strip_prefix("story ")) {
+            ("random runs", _) => Ok(Self::Storms),
+            ("cluster runs", _) => Ok(Self::Cluster),
+            (_, Some(story)) => Ok(Self::Story(story.to_owned())),
+            _ => bail!("caught by 'random runs', 'cluster runs' or 'story NAME', or several of them"),
+        }
     }
 }
 

@@ -75,6 +75,8 @@ pub enum Invariant {
     LeaderInSync,
     /// P2, R1: what is committed is on every in-sync replica.
     CommittedIsEverywhere,
+    /// P7: who was lost is not electable before it has caught up, unless nobody else has everything.
+    ElectableHasAll,
     /// P3: the same offset and epoch are the same bytes everywhere.
     SameBytes,
     /// P5: with too few replicas in sync the high watermark stands still.

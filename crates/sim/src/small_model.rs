@@ -529,7 +529,9 @@ impl Model {
 
     fn check_isr(&mut self) -> Verdict {
         let Some(isr) = self.partition().map(|partition| partition.isr.clone()) else { return Ok(()) };
-        promises::in_sync_replicas_have_it(&mut self.ledger, &isr, true)
+        promises::in_sync_replicas_have_it(&mut self.ledger, &isr, true)?;
+        let fenced = |id| self.image.broker(id).is_none_or(|broker| broker.fenced);
+        promises::lost_brokers_are_out_of_sync(&isr, fenced)
     }
 
     /// Everything that what follows depends on, in one number.

@@ -1,7 +1,7 @@
 //! Clients: producers that send again what was not answered, and consumers that go on where they stopped. What is not
 //! answered in time is unknown: it may be there or not, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use ottla_record::{BrokerId, LeaderEpoch, Offset, ProducerId};
 use ottla_replication::{Acks, Availability, Event, Produce, ProduceError, Produced};
@@ -36,6 +36,8 @@ pub struct Writer {
     pub all: bool,
     /// What was sent and not answered: the first record, and when.
     pub in_flight: BTreeMap<u64, (RecordId, Micros)>,
+    /// The first records of what was sent since the oldest that has no answer: a broker remembers only so many.
+    pub sent: VecDeque<RecordId>,
     /// It waits before it sends again.
     pub not_before: Micros,
 }
@@ -88,6 +90,7 @@ impl Fleet {
             });
             writer.producer = Producer::new(id);
             writer.in_flight.clear();
+            writer.sent.clear();
             writer.key = key;
         }
         let Some(key) = key else { return Ok(()) };
@@ -116,8 +119,15 @@ impl Fleet {
             }
             return Ok(());
         }
-        let most = if writer.producer.is_idempotent() { MAX_IN_FLIGHT } else { 1 };
-        if self.clients.finishing || writer.in_flight.len() >= most {
+        // A broker takes the first batch that it sees of a producer for its first: the next ones wait for the answer.
+        let pipelines = writer.producer.is_idempotent() && writer.producer.answered.is_some();
+        let most = if pipelines { MAX_IN_FLIGHT } else { 1 };
+        while let Some(oldest) = writer.sent.front()
+            && !writer.producer.unanswered.iter().any(|batch| batch.ids.first() == Some(oldest))
+        {
+            writer.sent.pop_front();
+        }
+        if self.clients.finishing || writer.in_flight.len() >= most || writer.sent.len() >= most {
             return Ok(());
         }
         let Some(ledger) = self.ledgers.get_mut(key) else { return Ok(()) };
@@ -125,6 +135,7 @@ impl Fleet {
         let count = self.rng.index(4) + 1;
         let ids = ledger.draw(id, count);
         let wall = ottla_record::Timestamp::from_millis(1_700_000_000_000 + i64::try_from(now / MILLI).unwrap_or(0));
+        writer.sent.extend(ids.first());
         let batch = writer.producer.batch(ids, wall, &mut self.rng)?;
         self.send_batch(number, key, batch);
         Ok(())
@@ -248,6 +259,9 @@ impl Fleet {
     /// A producer has its answer.
     pub(super) fn take_produced(&mut self, request: u64, outcome: Result<Offset, Refusal>) {
         let Some(number) = self.requests.remove(&request) else { return };
+        if let Err(refusal) = outcome {
+            self.note(|| format!("producer {number} is refused: {refusal:?}"));
+        }
         let backoff = self.now + around(60 * MILLI, &mut self.rng);
         let Some(writer) = self.clients.writers.get_mut(number) else { return };
         // An answer that comes too late is no news.
@@ -448,6 +462,7 @@ impl Writer {
             producer: Producer::new(id),
             all: !plain,
             in_flight: BTreeMap::new(),
+            sent: VecDeque::new(),
             not_before: 0,
         }
     }

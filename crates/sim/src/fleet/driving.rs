@@ -22,6 +22,7 @@ type Verdict = Result<(), Violation>;
 impl Fleet {
     /// Hands an event to a replica and does what it asks for.
     pub(super) fn drive(&mut self, broker: usize, key: Key, event: Event<u64>) -> Verdict {
+        self.check_power(broker)?;
         let now = self.now_of(broker);
         let Some(machine) = self.machines.get_mut(broker) else { return Ok(()) };
         let Some(host) = machine.process.as_deref_mut().and_then(|process| process.hosts.get_mut(&key)) else {
@@ -65,7 +66,10 @@ impl Fleet {
         let mut failed = false;
         for effect in effects.drain(..) {
             match effect {
-                Effect::Flush(job) => self.begin_flush(broker, key, job),
+                Effect::Flush(job) => {
+                    self.begin_flush(broker, key, job);
+                    self.check_power(broker)?;
+                }
                 Effect::Checkpoint(job) => {
                     let after = self.sync_takes(broker);
                     self.later(broker, after, Task::Checkpointed { key, job: Box::new(job) });

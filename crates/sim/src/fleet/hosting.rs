@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ottla_coordination::metadata::{Image, Topic, TopicChange};
 use ottla_replication::{Assignment, Effect, Event, Partition, PartitionConfig};
-use ottla_storage::{Log, LogDirectory, OpenError};
+use ottla_storage::{Log, LogDirectory, OpenError, TopicPartition};
 
 use super::Fleet;
 use super::happening::Key;
@@ -76,19 +76,24 @@ impl Fleet {
         for partition in found {
             let known = partition.topic_id.is_some_and(|id| image.topic_by_id(id).is_some());
             if !known {
-                self.delete(broker, &directory, &partition.name);
+                self.delete(broker, &directory, &partition.name)?;
             }
         }
         self.check_power(broker)
     }
 
-    fn delete(&mut self, broker: usize, directory: &LogDirectory, name: &ottla_storage::TopicPartition) {
+    fn delete(&mut self, broker: usize, directory: &LogDirectory, name: &TopicPartition) -> Verdict {
         let unique = uuid(0xde, self.rng.next());
-        // What cannot be removed now is a stray at the next start.
-        if let Ok(gone) = directory.delete_partition(name, unique) {
-            let _ = directory.remove_directory(&gone);
+        match directory.delete_partition(name, unique) {
+            // What is left of it goes at the next start.
+            Ok(gone) => drop(directory.remove_directory(&gone)),
+            // The name is still taken. The next start finds a stray.
+            Err(_) => {
+                self.check_power(broker)?;
+                return self.end(broker, End::DiskFailed);
+            }
         }
-        let _ = broker;
+        self.check_power(broker)
     }
 
     fn host_topic(&mut self, broker: usize, topic: &Topic) -> Verdict {
@@ -150,7 +155,11 @@ impl Fleet {
         };
         let partition = Partition::new(machine.id, log, config.clone());
         let view = partition.view();
-        machine.disk.quietly(|| promises::reopened(ledger, broker, &view, machine.lost_cache))?;
+        machine.disk.quietly(|| promises::reopened(ledger, broker, &view))?;
+        let in_sync = self.metadata.head.partition(ledger.topic, ledger.index());
+        if in_sync.is_some_and(|partition| partition.isr.contains(&machine.id)) {
+            promises::in_sync_replicas_have_it(ledger, &[machine.id], self.shape.power)?;
+        }
         let min_in_sync = config.min_insync_replicas;
         process.hosts.insert(key, Host::new(partition, min_in_sync));
         Ok(true)
@@ -190,7 +199,7 @@ impl Fleet {
                 }
             }
             let Some(name) = self.ledgers.get(key).map(|ledger| ledger.name.clone()) else { continue };
-            self.delete(broker, &directory, &name);
+            self.delete(broker, &directory, &name)?;
             if let Some(copy) = self.ledgers.get_mut(key).and_then(|ledger| ledger.copies.get_mut(broker)) {
                 *copy = Copy::default();
             }

@@ -46,8 +46,10 @@ pub struct Copy {
     pub compared: Offset,
     /// The batches, oldest first.
     pub batches: VecDeque<Stands>,
-    /// The machine stopped within an event: what it wrote last may be there or not.
+    /// The machine stopped or failed within an event: what it wrote last may be there or not.
     pub uncertain: bool,
+    /// The machine has lost its page cache since: what was not flushed may be gone.
+    pub lost_cache: bool,
 }
 
 /// One partition of one topic's incarnation.

@@ -37,8 +37,6 @@ pub struct Machine {
     pub snapshot: (Image, usize),
     /// A start is planned.
     pub starting: bool,
-    /// How the last process ended: true if the power went, or what was written may be gone for another reason.
-    pub lost_cache: bool,
     /// When each broker was last heard of here, in which registration, and if it was ready.
     pub heard: Vec<Option<Heard>>,
 }
@@ -160,7 +158,6 @@ impl Machine {
             image: (image.clone(), 0),
             snapshot: (image.clone(), 0),
             starting: false,
-            lost_cache: false,
             heard: vec![None; brokers],
         }
     }

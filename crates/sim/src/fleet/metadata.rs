@@ -125,6 +125,8 @@ impl Fleet {
                         let Some(ledger) = self.ledgers.get_mut(key) else { continue };
                         let members: &[_] = &partition.isr;
                         promises::in_sync_replicas_have_it(ledger, members, power)?;
+                        let fenced = |id| head.broker(id).is_none_or(|broker| broker.fenced);
+                        promises::lost_brokers_are_out_of_sync(members, fenced)?;
                     }
                 }
                 TopicChange::Deleted(topic) => {

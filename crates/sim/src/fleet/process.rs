@@ -303,8 +303,11 @@ impl Fleet {
             }
             image
         };
-        machine.lost_cache = end == End::PowerCut || failed;
         machine.disk = SimDisk::new(image, self.rng.next());
+        for copy in self.ledgers.iter_mut().filter_map(|ledger| ledger.copies.get_mut(broker)) {
+            copy.lost_cache |= end == End::PowerCut || failed;
+            copy.uncertain |= end == End::DiskFailed;
+        }
     }
 
     /// A broker's clock.

@@ -195,6 +195,21 @@ pub fn in_sync_replicas_have_it(ledger: &mut Ledger, members: &[BrokerId], durab
     Ok(())
 }
 
+/// P7. A broker that is lost, or has been started again, leaves the in-sync set, and is not electable before it has caught up.
+/// The last one stays: nobody else has everything.
+///
+/// # Errors
+/// [`Invariant::ElectableHasAll`]
+pub fn lost_brokers_are_out_of_sync(isr: &[BrokerId], is_fenced: impl Fn(BrokerId) -> bool) -> Verdict {
+    match isr.iter().find(|member| is_fenced(**member)) {
+        Some(member) if isr.len() > 1 => {
+            let found = format!("broker {member} is fenced, and in sync with others: {isr:?}");
+            Err(broken(Invariant::ElectableHasAll, found))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// P5. What clients see of the high watermark: it rises within a term, and a later term never shows less. A leader shows it
 /// once it has reached where its term began.
 ///
@@ -232,14 +247,14 @@ pub fn enough_are_in_sync(before: Offset, now: Offset, in_sync: usize, required:
 ///
 /// # Errors
 /// [`Invariant::FlushedEnd`], [`Invariant::SameBytes`], [`Invariant::NothingInvented`]
-pub fn reopened(ledger: &mut Ledger, broker: usize, view: &View, cut: bool) -> Verdict {
+pub fn reopened(ledger: &mut Ledger, broker: usize, view: &View) -> Verdict {
     let found = read(ledger, view, view.log_start)?;
     let Some(copy) = ledger.copies.get(broker).cloned() else { return Ok(()) };
-    let least = if cut { copy.flushed } else { copy.end };
+    let least = if copy.lost_cache { copy.flushed } else { copy.end };
     if !copy.uncertain && view.log_end < least {
         let found = format!(
-            "broker {broker} had {} to {}, flushed was {}, and a start finds {} to {} (power cut: {cut})",
-            copy.start, copy.end, copy.flushed, view.log_start, view.log_end
+            "broker {broker} had {} to {}, flushed was {}, and a start finds {} to {} (page cache lost: {})",
+            copy.start, copy.end, copy.flushed, view.log_start, view.log_end, copy.lost_cache
         );
         return Err(broken(Invariant::FlushedEnd, found));
     }
@@ -268,6 +283,7 @@ pub fn reopened(ledger: &mut Ledger, broker: usize, view: &View, cut: bool) -> V
             compared: view.log_start,
             batches,
             uncertain: false,
+            lost_cache: false,
         };
     }
     Ok(())

@@ -4,4 +4,5 @@
 
 mod clusters;
 mod crashes;
+mod small_models;
 mod storms;
