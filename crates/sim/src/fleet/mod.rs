@@ -449,6 +449,6 @@ impl Fleet {
 }
 
 /// Every so many events a whole log is gone through.
-const DEEP_CHECK_EVERY: u64 = 512;
+const DEEP_CHECK_EVERY: u64 = 2_048;
 /// Things remembered for the message of a failure.
 const TRAIL: usize = 60;
