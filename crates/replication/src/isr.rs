@@ -92,9 +92,10 @@ impl InSync {
     /// True for a member that the cluster may count, now or as soon as the proposal is accepted.
     pub(crate) fn counts(&self, broker: BrokerId) -> bool {
         self.is_committed(broker)
-            || self.pending.as_ref().is_some_and(|pending| {
-                pending.proposal.isr.iter().any(|(member, _)| *member == broker)
-            })
+            || self
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.proposal.isr.iter().any(|(member, _)| *member == broker))
     }
 
     /// True if a new proposal may be made.

@@ -175,8 +175,12 @@ impl Scenario {
                 format!("{waiter}: written at {}", produced.base_offset)
             }
             Effect::Produced { waiter, outcome: Err(error) } => format!("{waiter}: refused: {error}"),
-            Effect::RecordsDeleted { waiter, outcome: Ok(start) } => format!("{waiter}: log starts at {start}"),
-            Effect::RecordsDeleted { waiter, outcome: Err(error) } => format!("{waiter}: not deleted: {error}"),
+            Effect::RecordsDeleted { waiter, outcome: Ok(start) } => {
+                format!("{waiter}: log starts at {start}")
+            }
+            Effect::RecordsDeleted { waiter, outcome: Err(error) } => {
+                format!("{waiter}: not deleted: {error}")
+            }
             Effect::FollowerFetched { waiter, outcome: Ok(position) } => {
                 let diverging = position.diverging.map_or(String::new(), |common| {
                     format!("; logs part after term {}, at {}", option(common.epoch), common.end)
@@ -233,7 +237,8 @@ impl Scenario {
             producers: log.last_of_producers(),
             now: self.now.wall,
         };
-        let memory = PassMemory { map_bytes: 1 << 16, load_factor: 1.0, buffer_bytes: 1 << 16, secret: [3; 16] };
+        let memory =
+            PassMemory { map_bytes: 1 << 16, load_factor: 1.0, buffer_bytes: 1 << 16, secret: [3; 16] };
         let mut pace = |_| ControlFlow::Continue(());
         let mut pass = Pass::begin(&self.root, order, memory, &mut pace).unwrap();
         pass.next_cleaned(&mut pace).unwrap().expect("something is cleaned")
@@ -247,7 +252,11 @@ impl Scenario {
         while let Some(slice) = view.log.read(offset, 1 << 20, view.log_end, true).unwrap() {
             for batch in ottla_record::Batches::new(&slice.read().unwrap()) {
                 let batch = batch.unwrap();
-                all.push(format!("{}@{}", batch.base_offset(), option(batch.header().partition_leader_epoch())));
+                all.push(format!(
+                    "{}@{}",
+                    batch.base_offset(),
+                    option(batch.header().partition_leader_epoch())
+                ));
                 offset = batch.last_offset().next();
             }
         }

@@ -58,12 +58,7 @@ impl<W> Partition<W> {
     }
 
     /// A follower says what it has, and is told where the logs part or how far this one goes.
-    pub(super) fn follower_fetch(
-        &mut self,
-        fetch: FollowerFetch<W>,
-        now: Now,
-        effects: &mut Vec<Effect<W>>,
-    ) {
+    pub(super) fn follower_fetch(&mut self, fetch: FollowerFetch<W>, now: Now, effects: &mut Vec<Effect<W>>) {
         let outcome = self.take_fetch(&fetch, now);
         effects.push(Effect::FollowerFetched { waiter: fetch.waiter, outcome });
     }

@@ -84,12 +84,12 @@ impl<W> Partition<W> {
                 let log_end = self.log.log_end();
                 self.role = Role::Leading(Leadership::begin(self.own, assignment, log_end, now.monotonic));
             }
-            (Role::Following(followership), Some(leader))
-                if followership.epoch == epoch && followership.leader == leader => {}
-            (_, Some(leader)) if assignment.replicas.contains(&self.own) => {
+            (role, Some(leader)) if assignment.replicas.contains(&self.own) => {
                 // Nothing is cut now: what of the log is true, the new leader says (KIP-101).
-                self.role = Role::Following(Followership { leader, epoch, heard: None });
-                self.refuse_as_not_leader(effects);
+                if !matches!(role, Role::Following(f) if f.epoch == epoch && f.leader == leader) {
+                    *role = Role::Following(Followership { leader, epoch, heard: None });
+                    self.refuse_as_not_leader(effects);
+                }
             }
             _ => {
                 self.role = Role::Neither { epoch: Some(epoch) };

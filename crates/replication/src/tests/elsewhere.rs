@@ -70,7 +70,12 @@ impl Replicas {
     }
 
     /// Appends one record at the leader; what was answered so far.
-    fn produce(&mut self, leader: i32, acks: Acks, sequence: Option<i32>) -> Option<&Result<Produced, ProduceError>> {
+    fn produce(
+        &mut self,
+        leader: i32,
+        acks: Acks,
+        sequence: Option<i32>,
+    ) -> Option<&Result<Produced, ProduceError>> {
         let answered = self.produced.len();
         self.event(leader, produce("p", acks, batch(sequence)));
         self.produced.get(answered)
@@ -112,7 +117,11 @@ impl Replicas {
         Ok(self.broker(follower).records() != before)
     }
 
-    fn ask(&mut self, leader: i32, fetch: FollowerFetch<String>) -> Result<FollowerPosition, FollowerFetchError> {
+    fn ask(
+        &mut self,
+        leader: i32,
+        fetch: FollowerFetch<String>,
+    ) -> Result<FollowerPosition, FollowerFetchError> {
         let mut answer = None;
         for effect in self.broker(leader).effects(Event::FollowerFetch(fetch)) {
             match effect {

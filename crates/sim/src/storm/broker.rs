@@ -243,7 +243,11 @@ impl Broker {
         // Nobody but this broker has to delete: it is answered at once.
         let deadline = Monotonic::NEVER;
         host.deleting.insert(waiter, before);
-        self.handle(number, Event::DeleteRecords(DeleteRecords { waiter, before: Some(before), deadline }), world)
+        self.handle(
+            number,
+            Event::DeleteRecords(DeleteRecords { waiter, before: Some(before), deadline }),
+            world,
+        )
     }
 
     /// Looks for segments past their retention.
