@@ -7,6 +7,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use ottla_sim::campaign::{self, DEPTH, all_stories, group_stories};
+use ottla_sim::small_model::{Bounds, explore};
 
 /// Random runs of `storms`.
 const SEEDS: u64 = 300;
@@ -28,8 +29,9 @@ fn main() -> ExitCode {
             (Ok(from), Ok(to)) => cluster(from..to),
             _ => Err("seeds are numbers".into()),
         },
+        ["orders", bounds @ ..] => orders(bounds),
         [story] => crashes(story),
-        _ => Err("usage: judge storms [FROM TO] | cluster [FROM TO] | STORY".into()),
+        _ => Err("usage: judge storms [FROM TO] | cluster [FROM TO] | orders RECORDS ELECTIONS LAGS fine|coarse STATES | STORY".into()),
     };
     match judged {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,6 +49,20 @@ fn storms(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn Error>> {
 
 fn cluster(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn Error>> {
     println!("{:?}", campaign::fleets(seeds)?);
+    Ok(())
+}
+
+/// Every order in which so much can happen.
+fn orders(bounds: &[&str]) -> Result<(), Box<dyn Error>> {
+    let [records, elections, lags, steps, states] = bounds else { return Err("five bounds are needed".into()) };
+    let bounds = Bounds {
+        records: records.parse()?,
+        elections: elections.parse()?,
+        lags: lags.parse()?,
+        fine: *steps == "fine",
+        states: states.parse()?,
+    };
+    println!("{:?}", explore(bounds).map_err(|broken| broken.to_string())?);
     Ok(())
 }
 

@@ -41,6 +41,9 @@ pub struct Bounds {
     pub elections: usize,
     /// Times that a follower is found to lag.
     pub lags: usize,
+    /// True to let a fetch be sent, served and taken in three steps. Otherwise it is one, or ends early because its follower
+    /// hears of another term: only that changes what a fetch on its way means, whatever its leader does meanwhile.
+    pub fine: bool,
     /// States that are looked at, at most.
     pub states: usize,
 }
@@ -67,6 +70,12 @@ pub enum Step {
     Flush(usize),
     /// A follower sends its fetch.
     Ask(usize),
+    /// A follower sends its fetch, it is served, and the answer is taken.
+    Exchange(usize),
+    /// A follower sends its fetch, and then hears what the metadata is now.
+    AskAndHear(usize),
+    /// The same with the answer on its way.
+    AskServeAndHear(usize),
     /// The oldest fetch of a follower reaches its leader.
     Serve(usize),
     /// The oldest answer reaches its follower.
@@ -246,7 +255,7 @@ impl Model {
         let Some(truth) = self.partition() else { return steps };
         for (number, replica) in self.replicas.iter().enumerate() {
             let leads = matches!(replica.view.availability, Availability::Leading { .. });
-            if replica.heard < self.image.version() && self.is_news(number) {
+            if replica.heard < self.image.version() {
                 steps.push(Step::Hear(number));
             }
             if leads && self.produced < self.bounds.records {
@@ -264,8 +273,15 @@ impl Model {
             if replica.decision.is_some() {
                 steps.push(Step::Decided(number));
             }
-            if self.asks(number).is_some() {
-                steps.push(Step::Ask(number));
+            match self.asks(number).is_some() {
+                true if self.bounds.fine => steps.push(Step::Ask(number)),
+                true => {
+                    steps.push(Step::Exchange(number));
+                    if replica.heard < self.image.version() {
+                        steps.extend([Step::AskAndHear(number), Step::AskServeAndHear(number)]);
+                    }
+                }
+                false => {}
             }
             match replica.transit.first() {
                 Some(Transit::Asks { .. }) => steps.push(Step::Serve(number)),
@@ -280,12 +296,6 @@ impl Model {
             steps.push(Step::Unfence);
         }
         steps
-    }
-
-    /// True if the metadata has something for a broker that it has not heard.
-    fn is_news(&self, number: usize) -> bool {
-        let known = self.replicas.get(number).map(|replica| replica.heard);
-        known.is_some_and(|known| known < self.image.version())
     }
 
     /// What a follower may ask now. It asks nobody a second time while a fetch of the term is out.
@@ -315,12 +325,20 @@ impl Model {
         match step {
             Step::Produce(number) => self.produce(number),
             Step::Flush(number) => self.flush(number),
-            Step::Ask(number) => {
-                let asks = self.asks(number);
-                if let (Some(replica), Some(asks)) = (self.replicas.get_mut(number), asks) {
-                    replica.transit.push(asks);
-                }
-                Ok(())
+            Step::Ask(number) => self.ask(number),
+            Step::Exchange(number) => {
+                self.ask(number)?;
+                self.serve_last(number)?;
+                self.take_last(number)
+            }
+            Step::AskAndHear(number) => {
+                self.ask(number)?;
+                self.hear(number)
+            }
+            Step::AskServeAndHear(number) => {
+                self.ask(number)?;
+                self.serve_last(number)?;
+                self.hear(number)
             }
             Step::Serve(number) => self.serve(number),
             Step::Take(number) => self.take(number),
@@ -374,12 +392,35 @@ impl Model {
         self.drive(number, Event::Flushed { end: job.end, succeeded })
     }
 
+    fn ask(&mut self, number: usize) -> Verdict {
+        let asks = self.asks(number);
+        if let (Some(replica), Some(asks)) = (self.replicas.get_mut(number), asks) {
+            replica.transit.push(asks);
+        }
+        Ok(())
+    }
+
     fn serve(&mut self, number: usize) -> Verdict {
+        self.serve_at(number, 0)
+    }
+
+    fn serve_last(&mut self, number: usize) -> Verdict {
+        let last = self.replicas.get(number).map_or(0, |replica| replica.transit.len().saturating_sub(1));
+        self.serve_at(number, last)
+    }
+
+    fn take_last(&mut self, number: usize) -> Verdict {
+        let last = self.replicas.get(number).map_or(0, |replica| replica.transit.len().saturating_sub(1));
+        self.take_at(number, last)
+    }
+
+    fn serve_at(&mut self, number: usize, at: usize) -> Verdict {
         let Some(replica) = self.replicas.get_mut(number) else { return Ok(()) };
-        if replica.transit.is_empty() {
+        if !matches!(replica.transit.get(at), Some(Transit::Asks { .. })) {
             return Ok(());
         }
-        let Transit::Asks { leader, epoch, position } = replica.transit.remove(0) else { return Ok(()) };
+        let Transit::Asks { leader, epoch, position } = replica.transit.remove(at) else { return Ok(()) };
+        let place = at;
         let fetch = FollowerFetch {
             waiter: 1,
             follower: id_of(number),
@@ -408,17 +449,21 @@ impl Model {
             Some(Err(_)) | None => return Ok(()),
         };
         if let Some(replica) = self.replicas.get_mut(number) {
-            replica.transit.insert(0, Transit::Answer { epoch, position, outcome });
+            replica.transit.insert(place, Transit::Answer { epoch, position, outcome });
         }
         Ok(())
     }
 
     fn take(&mut self, number: usize) -> Verdict {
+        self.take_at(number, 0)
+    }
+
+    fn take_at(&mut self, number: usize, at: usize) -> Verdict {
         let Some(replica) = self.replicas.get_mut(number) else { return Ok(()) };
-        if replica.transit.is_empty() {
+        if !matches!(replica.transit.get(at), Some(Transit::Answer { .. })) {
             return Ok(());
         }
-        let Transit::Answer { epoch, position, outcome } = replica.transit.remove(0) else { return Ok(()) };
+        let Transit::Answer { epoch, position, outcome } = replica.transit.remove(at) else { return Ok(()) };
         let fetched = FetchedFromLeader {
             leader_epoch: epoch,
             from: position.offset,
