@@ -55,10 +55,8 @@ pub(crate) fn run(only: &str) -> anyhow::Result<()> {
         for search in &mutant.searches {
             match caught(&judge, mutant, search)? {
                 Ok(line) => println!("caught {} by {search}: {line}", mutant.name),
-                Err(said) => missed.push(format!(
-                    "{} ({}: {}) by {search}: {said}",
-                    mutant.name, mutant.rule, mutant.does
-                )),
+                Err(said) => missed
+                    .push(format!("{} ({}: {}) by {search}: {said}", mutant.name, mutant.rule, mutant.does)),
             }
         }
     }

@@ -54,7 +54,9 @@ fn cluster(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn Error>> {
 
 /// Every order in which so much can happen.
 fn orders(bounds: &[&str]) -> Result<(), Box<dyn Error>> {
-    let [records, elections, lags, steps, states] = bounds else { return Err("five bounds are needed".into()) };
+    let [records, elections, lags, steps, states] = bounds else {
+        return Err("five bounds are needed".into());
+    };
     let bounds = Bounds {
         records: records.parse()?,
         elections: elections.parse()?,

@@ -13,19 +13,22 @@ use ottla_coordination::metadata::{
     AlterPartition, Command, CreateTopics, FenceBroker, FormCluster, Image, IsrChange, IsrMember, Layout,
     ManualAssignment, NewTopic, RegisterBroker, Response, UnfenceBroker,
 };
-use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Now, Offset, PartitionIndex, Timestamp, TopicId};
+use ottla_record::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Now, Offset, PartitionIndex, Timestamp, TopicId,
+};
 use ottla_replication::{
-    Acks, Assignment, Availability, Durability, Effect, Event, FetchPosition, FetchedFromLeader, FetchedOutcome,
-    FollowerFetch, FollowerFetchError, FollowerPosition, IsrProposal, Partition, PartitionConfig, Produce, View,
+    Acks, Assignment, Availability, Durability, Effect, Event, FetchPosition, FetchedFromLeader,
+    FetchedOutcome, FollowerFetch, FollowerFetchError, FollowerPosition, IsrProposal, Partition,
+    PartitionConfig, Produce, View,
 };
 use ottla_storage::{DirectoryLimits, Log, LogConfig, LogDirectory, TopicPartition};
 
 use crate::client::Producer;
 use crate::cluster::cluster_id;
 use crate::disk::{Image as DiskImage, SimDisk};
+use crate::fleet::driving::isr_outcome;
 use crate::fleet::ledger::Ledger;
 use crate::fleet::machine::{id_of, uuid};
-use crate::fleet::driving::isr_outcome;
 use crate::fleet::promises::{self, number_of};
 use crate::invariants::{Invariant, Violation, broken};
 use crate::rng::{Rng, mix};
@@ -314,7 +317,8 @@ impl Model {
         // A fetch that can change nothing is left out: the leader knows all it says, and has nothing to send.
         let at = self.replicas.get(leader)?;
         let known = at.said.get(&number) == Some(&(epoch, position.offset));
-        let nothing = at.view.log_end == position.offset && at.view.high_watermark <= replica.view.high_watermark;
+        let nothing =
+            at.view.log_end == position.offset && at.view.high_watermark <= replica.view.high_watermark;
         if known && nothing && at.view.availability.leading() == Some(epoch) {
             return None;
         }
@@ -497,7 +501,10 @@ impl Model {
         let isr = proposal
             .isr
             .iter()
-            .map(|(broker, epoch)| IsrMember { broker: *broker, epoch: epoch.unwrap_or_else(|| epoch_of(*broker)) })
+            .map(|(broker, epoch)| IsrMember {
+                broker: *broker,
+                epoch: epoch.unwrap_or_else(|| epoch_of(*broker)),
+            })
             .collect();
         let change = IsrChange {
             topic: topic(),
@@ -506,7 +513,8 @@ impl Model {
             partition_epoch: proposal.partition_epoch,
             isr,
         };
-        let command = AlterPartition { broker: id_of(number), epoch: epoch_of(id_of(number)), changes: vec![change] };
+        let command =
+            AlterPartition { broker: id_of(number), epoch: epoch_of(id_of(number)), changes: vec![change] };
         let response = self.image.apply(&Command::AlterPartition(command));
         if let Some(replica) = self.replicas.get_mut(number) {
             replica.decision = Some((proposal.partition_epoch, response));
@@ -593,7 +601,8 @@ impl Model {
             let view = &replica.view;
             if let Some(copy) = self.ledger.copies.get(number) {
                 for batch in &copy.batches {
-                    let id = self.ledger.written(batch.base, batch.epoch).and_then(|written| written.ids.first());
+                    let id =
+                        self.ledger.written(batch.base, batch.epoch).and_then(|written| written.ids.first());
                     note(id.map_or(0, |id| id.0 + 1) ^ i64::from(batch.epoch.get()).unsigned_abs() << 32);
                 }
             }
@@ -616,11 +625,13 @@ impl Replica {
         let opened = |error: &dyn std::fmt::Display| broken(Invariant::Opens, error.to_string());
         let limits = DirectoryLimits { open_files: 8, reserve_bytes: Some(0) };
         let directory = ottla_record::DirectoryId(uuid(2, number as u64));
-        let root = LogDirectory::open(disk.port(), id_of(number), directory, limits).map_err(|e| opened(&e))?;
+        let root =
+            LogDirectory::open(disk.port(), id_of(number), directory, limits).map_err(|e| opened(&e))?;
         let root = std::sync::Arc::new(root);
         let now = Now { monotonic: Monotonic::ZERO, wall: Timestamp::from_millis(1_700_000_000_000) };
         let start = root.log_start_of(name);
-        let (log, _) = Log::open(&root, name.directory(), topic(), config().log, start, now).map_err(|e| opened(&e))?;
+        let (log, _) =
+            Log::open(&root, name.directory(), topic(), config().log, start, now).map_err(|e| opened(&e))?;
         let partition = Partition::new(id_of(number), log, config());
         let view = partition.view();
         Ok(Self {

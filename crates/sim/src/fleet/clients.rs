@@ -134,7 +134,8 @@ impl Fleet {
         let id = writer.number;
         let count = self.rng.index(4) + 1;
         let ids = ledger.draw(id, count);
-        let wall = ottla_record::Timestamp::from_millis(1_700_000_000_000 + i64::try_from(now / MILLI).unwrap_or(0));
+        let wall =
+            ottla_record::Timestamp::from_millis(1_700_000_000_000 + i64::try_from(now / MILLI).unwrap_or(0));
         writer.sent.extend(ids.first());
         let batch = writer.producer.batch(ids, wall, &mut self.rng)?;
         self.send_batch(number, key, batch);
@@ -182,7 +183,9 @@ impl Fleet {
         let batches = batch.validated(wall)?;
         self.drive(broker, key, Event::Produce(Produce { waiter, batches, acks, deadline }))?;
         // It may have stopped in the middle of this.
-        if let (Some(epoch), None, Some(ledger)) = (leads, self.process(broker).map(drop), self.ledgers.get_mut(key)) {
+        if let (Some(epoch), None, Some(ledger)) =
+            (leads, self.process(broker).map(drop), self.ledgers.get_mut(key))
+        {
             ledger.attempted(base, epoch, &batch.ids);
         }
         Ok(())
@@ -218,9 +221,9 @@ impl Fleet {
             }
             Err(ProduceError::NotLeader | ProduceError::Offline) => Err(Refusal::NotLeader),
             Err(ProduceError::Append(AppendError::OutOfOrderSequence { .. })) => Err(Refusal::OutOfOrder),
-            Err(ProduceError::NotEnoughReplicas { .. } | ProduceError::TimedOut | ProduceError::Overloaded) => {
-                Err(Refusal::Later)
-            }
+            Err(
+                ProduceError::NotEnoughReplicas { .. } | ProduceError::TimedOut | ProduceError::Overloaded,
+            ) => Err(Refusal::Later),
             Err(ProduceError::Append(
                 AppendError::NoSpace { .. } | AppendError::Io(_) | AppendError::Poisoned,
             )) => Err(Refusal::Later),
@@ -243,7 +246,8 @@ impl Fleet {
             let ids = there.and_then(|stands| ledger.written(stands.base, stands.epoch)).map(|w| &w.ids);
             self.tally.acknowledged += 1;
             if base >= start && ids.is_none_or(|ids| **ids != *waiting.ids) {
-                let found = format!("{:?} was answered with offset {base}, where {ids:?} stands", waiting.ids);
+                let found =
+                    format!("{:?} was answered with offset {base}, where {ids:?} stands", waiting.ids);
                 return Err(broken(Invariant::AnswerIsTrue, found));
             }
         }
@@ -324,7 +328,8 @@ impl Fleet {
 
     /// A consumer's turn.
     pub(super) fn poll(&mut self, number: usize) {
-        let pace = if self.clients.finishing { 100 * MILLI } else { around(2 * self.shape.pace, &mut self.rng) };
+        let pace =
+            if self.clients.finishing { 100 * MILLI } else { around(2 * self.shape.pace, &mut self.rng) };
         self.queue.plan(self.now + pace, Happening::Consumer(number));
         let now = self.now;
         let Some(reader) = self.clients.readers.get_mut(number) else { return };
@@ -357,7 +362,9 @@ impl Fleet {
     ) -> Polled {
         let Some(host) = self.host(broker, key) else { return Polled::NotLeader };
         let view = &host.view;
-        let Availability::Leading { epoch: own, epoch_start } = view.availability else { return Polled::NotLeader };
+        let Availability::Leading { epoch: own, epoch_start } = view.availability else {
+            return Polled::NotLeader;
+        };
         if own != epoch {
             return Polled::NotLeader;
         }
@@ -403,7 +410,8 @@ impl Fleet {
                 Ok(())
             }
             Polled::OutOfRange { log_end, .. } => {
-                let found = format!("a consumer has read up to {}, the log ends at {log_end}", reader.position);
+                let found =
+                    format!("a consumer has read up to {}, the log ends at {log_end}", reader.position);
                 Err(broken(Invariant::AcknowledgedSurvives, found))
             }
             Polled::Diverging { end } => {
@@ -421,11 +429,13 @@ impl Fleet {
                         return Err(broken(Invariant::ReadsCommitted, found));
                     };
                     let written = ledger.written(committed.base, committed.epoch);
-                    if batch.stands != committed || written.is_some_and(|written| written.hash != batch.hash) {
+                    if batch.stands != committed || written.is_some_and(|written| written.hash != batch.hash)
+                    {
                         let found = format!("{committed:?} is committed, {batch:?} was read");
                         return Err(broken(Invariant::OneValuePerOffset, found));
                     }
-                    let follows = batch.stands.base <= reader.position && batch.stands.last >= reader.position;
+                    let follows =
+                        batch.stands.base <= reader.position && batch.stands.last >= reader.position;
                     if !follows {
                         let found = format!("asked for {}, got {:?}", reader.position, batch.stands);
                         return Err(broken(Invariant::NothingSkipped, found));
@@ -485,4 +495,3 @@ const PRODUCE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 const REFRESH: Micros = SECOND;
 /// What a consumer asks for at once.
 const POLL_BYTES: usize = 2_000;
-

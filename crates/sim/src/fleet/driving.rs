@@ -25,7 +25,8 @@ impl Fleet {
         self.check_power(broker)?;
         let now = self.now_of(broker);
         let Some(machine) = self.machines.get_mut(broker) else { return Ok(()) };
-        let Some(host) = machine.process.as_deref_mut().and_then(|process| process.hosts.get_mut(&key)) else {
+        let Some(host) = machine.process.as_deref_mut().and_then(|process| process.hosts.get_mut(&key))
+        else {
             return Ok(());
         };
         let mut effects = std::mem::take(&mut self.effects);
@@ -36,8 +37,6 @@ impl Fleet {
             self.effects = Vec::new();
             return self.power_failed(broker);
         }
-        let elapsed = machine.disk.take_elapsed();
-        let _ = elapsed;
         let executed = self.execute(broker, key, &mut effects);
         effects.clear();
         self.effects = effects;
@@ -156,9 +155,10 @@ impl Fleet {
     fn begin_flush(&mut self, broker: usize, key: Key, job: ottla_storage::FlushJob) {
         let after = self.sync_takes(broker);
         // The device may have taken what is there now only, or also what is written until it answers.
-        let synced = self.rng.chance(1, 2).then(|| {
-            self.machines.get(broker).is_some_and(|machine| job.run(&*machine.disk.port()).is_ok())
-        });
+        let synced = self
+            .rng
+            .chance(1, 2)
+            .then(|| self.machines.get(broker).is_some_and(|machine| job.run(&*machine.disk.port()).is_ok()));
         self.later(broker, after, Task::Flushed { key, job, synced });
     }
 
@@ -168,7 +168,9 @@ impl Fleet {
     }
 
     fn alter_isr(&mut self, broker: usize, key: Key, proposal: &IsrProposal) {
-        let (Some(machine), Some(ledger)) = (self.machines.get(broker), self.ledgers.get(key)) else { return };
+        let (Some(machine), Some(ledger)) = (self.machines.get(broker), self.ledgers.get(key)) else {
+            return;
+        };
         let Some(epoch) = machine.process.as_deref().and_then(|process| process.epoch) else { return };
         let image = &machine.image.0;
         let registered = |id| image.broker(id).map_or(BrokerEpoch::ZERO, |b| b.epoch);

@@ -134,7 +134,11 @@ impl Fleet {
             // From the controller only.
             6 => {
                 let controller = self.metadata.controller.map_or(0, |(controller, _)| controller);
-                if controller == one { both(self.site(one)).into() } else { both(Site::Broker(controller)).into() }
+                if controller == one {
+                    both(self.site(one)).into()
+                } else {
+                    both(Site::Broker(controller)).into()
+                }
             }
             // A ring: each sees its neighbours only.
             7 if count > 3 => (0..count)
@@ -150,7 +154,8 @@ impl Fleet {
             self.network.set_cut(*from, *to, true);
         }
         // Flapping at half the session, or longer than it.
-        let time = if self.rng.chance(1, 3) { self.rng.below(SECOND) } else { self.rng.range(SECOND, 15 * SECOND) };
+        let time =
+            if self.rng.chance(1, 3) { self.rng.below(SECOND) } else { self.rng.range(SECOND, 15 * SECOND) };
         self.queue.plan(self.now + time, Happening::FaultEnds(Recovery::Free(links)));
     }
 
@@ -189,7 +194,9 @@ impl Fleet {
             _ => Fault::Off,
         };
         let after = self.rng.below(40);
-        self.note(|| format!("{fault:?} for the disk of broker {}, in {after} operations ({kind:?})", one + 1));
+        self.note(|| {
+            format!("{fault:?} for the disk of broker {}, in {after} operations ({kind:?})", one + 1)
+        });
         if let Some(machine) = self.machines.get_mut(one) {
             let at = machine.disk.count(kind) + after;
             machine.disk.plan(Planned { kind, at, fault });

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ottla_record::{BrokerId, LeaderEpoch, Offset};
-use ottla_replication::{FetchedFromLeader, FetchedOutcome, FollowerFetch, FollowerFetchError};
 use ottla_replication::{Availability, Event};
+use ottla_replication::{FetchedFromLeader, FetchedOutcome, FollowerFetch, FollowerFetchError};
 
 use super::Fleet;
+use super::driving::FETCH_BACKOFF;
 use super::happening::{FetchRequest, Key, Message, Task};
 use super::machine::Parked;
 use super::network::Site;
-use super::driving::FETCH_BACKOFF;
 use super::promises::number_of;
 use super::shape::SECOND;
 use crate::invariants::{Invariant, Violation, broken};
@@ -82,7 +82,8 @@ impl Fleet {
         // KIP-903: a process that was replaced counts no more; one that was not heard of here does not yet.
         let registered = process.followed.broker(fetch.follower).map(|b| b.epoch);
         if registered != Some(fetch.broker_epoch) {
-            let parts = fetch.parts.iter().map(|(key, epoch, position)| (*key, *epoch, *position, None)).collect();
+            let parts =
+                fetch.parts.iter().map(|(key, epoch, position)| (*key, *epoch, *position, None)).collect();
             self.send(Site::Broker(broker), from, Message::Fetched { request: fetch.request, parts });
             return Ok(());
         }

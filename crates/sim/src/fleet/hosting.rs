@@ -42,7 +42,8 @@ impl Fleet {
         let Some(machine) = self.machines.get_mut(broker) else { return Ok(()) };
         let image = machine.image.0.clone();
         let (id, directory_of) = (machine.id, machine.counted);
-        let ours = image.broker(id).filter(|b| b.incarnation == machine.incarnation_id(directory_of)).cloned();
+        let ours =
+            image.broker(id).filter(|b| b.incarnation == machine.incarnation_id(directory_of)).cloned();
         let Some(process) = machine.process.as_deref_mut() else { return Ok(()) };
         let Some(registered) = ours else { return Ok(()) };
         if process.epoch.is_none() {
@@ -115,7 +116,8 @@ impl Fleet {
                 isr: partition.isr.clone(),
             };
             let Some(host) = self.host(broker, key) else { continue };
-            let newer = host.assignment.as_ref().is_none_or(|old| old.partition_epoch < assignment.partition_epoch);
+            let newer =
+                host.assignment.as_ref().is_none_or(|old| old.partition_epoch < assignment.partition_epoch);
             if newer {
                 host.assignment = Some(assignment.clone());
             }

@@ -177,9 +177,13 @@ impl Ledger {
             }
             return Ok(());
         }
-        let attempted = self.attempts.iter().any(|(at, of, ids)| (*at, *of) == (base, epoch) && **ids == *found.ids);
+        let attempted =
+            self.attempts.iter().any(|(at, of, ids)| (*at, *of) == (base, epoch) && **ids == *found.ids);
         if !by_leader && !attempted {
-            return Err(Wrong::Invented(format!("nobody has written {:?} at {base} in epoch {epoch}", found.ids)));
+            return Err(Wrong::Invented(format!(
+                "nobody has written {:?} at {base} in epoch {epoch}",
+                found.ids
+            )));
         }
         variants.push(found);
         Ok(())
@@ -196,7 +200,10 @@ impl Ledger {
         let ids = Arc::clone(&written.ids);
         for id in ids.iter() {
             if !self.placed.insert(*id) {
-                return Err(Wrong::Twice(format!("record {} is committed twice, now at {}", id.0, batch.base)));
+                return Err(Wrong::Twice(format!(
+                    "record {} is committed twice, now at {}",
+                    id.0, batch.base
+                )));
             }
             let (producer, number) = (id.0 >> NUMBER_BITS, id.0 & u64::from(u32::MAX));
             if producer >= FIRST_PLAIN {

@@ -198,7 +198,9 @@ impl Fleet {
     fn judge(&mut self, controller: usize, since: Micros, broker: usize) {
         let Some(machine) = self.machines.get(controller) else { return };
         let Some(heard) = machine.heard.get(broker).copied() else { return };
-        let Some(registered) = self.metadata.head.broker(super::machine::id_of(broker)).cloned() else { return };
+        let Some(registered) = self.metadata.head.broker(super::machine::id_of(broker)).cloned() else {
+            return;
+        };
         let (id, epoch) = (registered.id, registered.epoch);
         let newest = heard.filter(|heard| heard.epoch == epoch && !heard.gone);
         let fresh = newest.is_some_and(|heard| self.now < heard.at + SESSION);
@@ -239,7 +241,9 @@ impl Fleet {
     pub(super) fn hear_end(&mut self, at: usize, broker: usize, incarnation: u64) {
         let ended = self.machines.get(broker).map(|machine| machine.incarnation_id(incarnation));
         let registered = self.metadata.head.broker(super::machine::id_of(broker)).cloned();
-        let Some(registered) = registered.filter(|registered| Some(registered.incarnation) == ended) else { return };
+        let Some(registered) = registered.filter(|registered| Some(registered.incarnation) == ended) else {
+            return;
+        };
         let now = self.now;
         if let Some(place) = self.machines.get_mut(at).and_then(|machine| machine.heard.get_mut(broker)) {
             *place = Some(Heard { at: now, epoch: registered.epoch, ready: false, gone: true });

@@ -383,7 +383,9 @@ impl Fleet {
                 self.take_proposal(from, broker, number, command);
                 Ok(())
             }
-            Message::Decided { number, response, version } => self.decided(broker, number, *response, version),
+            Message::Decided { number, response, version } => {
+                self.decided(broker, number, *response, version)
+            }
             Message::Produce { request, key, all, batch } => {
                 self.serve_produce(broker, request, key, all, &batch)
             }

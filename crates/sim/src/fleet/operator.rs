@@ -95,11 +95,16 @@ impl Fleet {
                             replication_factor: i16::try_from(self.shape.replicas).unwrap_or(1),
                             seed: PlacementSeed(self.rng.next()),
                         },
-                        configs: vec![("min.insync.replicas".to_owned(), Some(topic.min_in_sync.to_string()))],
+                        configs: vec![(
+                            "min.insync.replicas".to_owned(),
+                            Some(topic.min_in_sync.to_string()),
+                        )],
                     }],
                 })
             }
-            Asked::Delete(_, id) => Command::DeleteTopics(DeleteTopics { topics: vec![TopicSelector::Id(id)] }),
+            Asked::Delete(_, id) => {
+                Command::DeleteTopics(DeleteTopics { topics: vec![TopicSelector::Id(id)] })
+            }
             Asked::MinInSync(slot, min) => {
                 let Some(topic) = self.topics.get(slot) else { return };
                 let step = ("min.insync.replicas".to_owned(), ConfigOp::Set(min.to_string()));
@@ -120,7 +125,9 @@ impl Fleet {
 
     /// The operator has an answer.
     pub(super) fn answered_operator(&mut self, number: u64, response: &Response) -> Verdict {
-        let Some((_, asked, _)) = self.operator.out.take_if(|(out, ..)| *out == number) else { return Ok(()) };
+        let Some((_, asked, _)) = self.operator.out.take_if(|(out, ..)| *out == number) else {
+            return Ok(());
+        };
         self.tally.operations += 1;
         let refused = Self::was_refused(response);
         match asked {
@@ -128,7 +135,8 @@ impl Fleet {
             Asked::Create(slot, id) => {
                 let keys = self.keys_of(id);
                 if keys.is_empty() {
-                    let enough = self.metadata.head.brokers().filter(|b| b.is_active()).count() >= self.shape.replicas;
+                    let enough =
+                        self.metadata.head.brokers().filter(|b| b.is_active()).count() >= self.shape.replicas;
                     if !refused || enough && self.healing && self.now > self.heals_at + 15 * SECOND {
                         let found = format!("topic {slot} was not created: {response:?}");
                         return Err(broken(Invariant::MetadataStays, found));
@@ -141,7 +149,10 @@ impl Fleet {
             }
             Asked::Delete(slot, id) => {
                 if self.metadata.head.topic_by_id(id).is_some() {
-                    return Err(broken(Invariant::MetadataStays, format!("a deleted topic is there: {response:?}")));
+                    return Err(broken(
+                        Invariant::MetadataStays,
+                        format!("a deleted topic is there: {response:?}"),
+                    ));
                 }
                 if let Some(topic) = self.topics.get_mut(slot) {
                     (topic.id, topic.keys) = (None, Vec::new());
@@ -162,7 +173,9 @@ impl Fleet {
         for topic in &self.topics {
             let there = self.metadata.head.topic(&topic.name);
             let min = there.and_then(|topic| topic.configs().get("min.insync.replicas").cloned());
-            if there.map(|topic| topic.id()) != topic.id || min.as_deref() != Some(&*topic.min_in_sync.to_string()) {
+            if there.map(|topic| topic.id()) != topic.id
+                || min.as_deref() != Some(&*topic.min_in_sync.to_string())
+            {
                 let found = format!("{topic:?} was answered, and {there:?} is there");
                 return Err(broken(Invariant::MetadataStays, found));
             }

@@ -41,7 +41,6 @@ pub enum End {
 impl Fleet {
     /// A machine starts a process on what its disk holds.
     pub(super) fn start(&mut self, broker: usize) -> Verdict {
-        let wall = self.wall();
         let Some(machine) = self.machines.get_mut(broker) else { return Ok(()) };
         machine.starting = false;
         if machine.process.is_some() {
@@ -77,7 +76,6 @@ impl Fleet {
         };
         machine.process = Some(Box::new(process));
         self.tally.lives += 1;
-        let _ = wall;
         self.note(|| format!("broker {} starts (process {incarnation})", broker + 1));
         self.later(broker, 0, Task::Heartbeat);
         let keep = around(SECOND, &mut self.rng);
@@ -146,7 +144,13 @@ impl Fleet {
     }
 
     /// The controller has answered.
-    pub(super) fn decided(&mut self, broker: usize, number: u64, response: Response, version: usize) -> Verdict {
+    pub(super) fn decided(
+        &mut self,
+        broker: usize,
+        number: u64,
+        response: Response,
+        version: usize,
+    ) -> Verdict {
         let Some(process) = self.process(broker) else { return Ok(()) };
         let Some(proposal) = process.proposals.remove(&number) else { return Ok(()) };
         match (proposal.purpose, response) {

@@ -69,7 +69,8 @@ pub fn read(ledger: &Ledger, view: &View, mut from: Offset) -> Result<Vec<Writte
     while from < view.log_end {
         let slice = view.log.read(from, BITE, Offset::new(i64::MAX), true);
         let slice = slice.map_err(|error| unreadable(error.to_string()))?;
-        let slice = slice.ok_or_else(|| unreadable(format!("nothing at {from}, the end is {}", view.log_end)))?;
+        let slice =
+            slice.ok_or_else(|| unreadable(format!("nothing at {from}, the end is {}", view.log_end)))?;
         let bytes = slice.read().map_err(|error| unreadable(error.to_string()))?;
         let found = batches_of(ledger, &bytes)?;
         from = found.last().map_or(view.log_end, |batch: &Written| batch.stands.last.next());
@@ -109,7 +110,12 @@ pub fn batches_of(ledger: &Ledger, mut bytes: &[u8]) -> Result<Vec<Written>, Vio
 ///
 /// # Errors
 /// [`Invariant::EpochsNeverRepeat`]
-pub fn one_leader_per_term(ledger: &mut Ledger, epoch: LeaderEpoch, broker: BrokerId, incarnation: u64) -> Verdict {
+pub fn one_leader_per_term(
+    ledger: &mut Ledger,
+    epoch: LeaderEpoch,
+    broker: BrokerId,
+    incarnation: u64,
+) -> Verdict {
     let leader = *ledger.terms.entry(epoch).or_insert((broker, incarnation));
     if leader == (broker, incarnation) {
         return Ok(());
@@ -128,8 +134,7 @@ pub fn commits(ledger: &mut Ledger, broker: usize, high_watermark: Offset) -> Ve
     let end = ledger.committed_end();
     if high_watermark > end {
         let Some(copy) = ledger.copies.get(broker) else { return Ok(()) };
-        let new: Vec<Stands> =
-            copy.from(end).take_while(|batch| batch.last < high_watermark).collect();
+        let new: Vec<Stands> = copy.from(end).take_while(|batch| batch.last < high_watermark).collect();
         if new.first().is_some_and(|batch| batch.base > end) {
             let found = format!("the leader's log begins at {}, committed is up to {end}", copy.start);
             return Err(broken(Invariant::CommittedIsEverywhere, found));
@@ -239,7 +244,8 @@ pub fn enough_are_in_sync(before: Offset, now: Offset, in_sync: usize, required:
     if now <= before || in_sync >= required {
         return Ok(());
     }
-    let found = format!("the high watermark rose from {before} to {now} with {in_sync} of {required} in sync");
+    let found =
+        format!("the high watermark rose from {before} to {now} with {in_sync} of {required} in sync");
     Err(broken(Invariant::MinInSync, found))
 }
 

@@ -76,18 +76,22 @@ impl Fleet {
             return Some(format!("{} is not there", topic.name));
         }
         let writes = |writer: &super::clients::Writer| {
-            !writer.in_flight.is_empty() || writer.producer.is_idempotent() && !writer.producer.unanswered.is_empty()
+            !writer.in_flight.is_empty()
+                || writer.producer.is_idempotent() && !writer.producer.unanswered.is_empty()
         };
         if let Some(writer) = self.clients.writers.iter().find(|writer| writes(writer)) {
             return Some(format!("producer {} has no answer", writer.number));
         }
         let reads = |reader: &super::clients::Reader| {
-            let end = reader.key.and_then(|key| self.ledgers.get(key)).map(super::ledger::Ledger::committed_end);
+            let end =
+                reader.key.and_then(|key| self.ledgers.get(key)).map(super::ledger::Ledger::committed_end);
             reader.position < end.unwrap_or(Offset::ZERO)
         };
-        self.clients.readers.iter().find(|reader| reads(reader)).map(|reader| {
-            format!("a consumer of {:?} stays at {}", reader.target, reader.position)
-        })
+        self.clients
+            .readers
+            .iter()
+            .find(|reader| reads(reader))
+            .map(|reader| format!("a consumer of {:?} stays at {}", reader.target, reader.position))
     }
 
     fn view(&self, broker: usize, key: usize) -> Option<&ottla_replication::View> {
@@ -147,7 +151,9 @@ impl Fleet {
 
     /// S1, P3, R6: a replica's log is what the checker believes it to be; its epochs, producers and indexes say what it holds.
     fn check_copy(&self, broker: usize, key: usize) -> Result<(), Violation> {
-        let (Some(machine), Some(ledger)) = (self.machines.get(broker), self.ledgers.get(key)) else { return Ok(()) };
+        let (Some(machine), Some(ledger)) = (self.machines.get(broker), self.ledgers.get(key)) else {
+            return Ok(());
+        };
         let Some(host) = machine.process.as_deref().and_then(|process| process.hosts.get(&key)) else {
             return Ok(());
         };
