@@ -19,6 +19,7 @@ pub struct SentBatch {
     /// Sequence of the first one, of an idempotent producer.
     pub sequence: Sequence,
     bytes: Bytes,
+    idempotent: bool,
 }
 
 /// One producer. Its memory outlives the broker's.
@@ -96,7 +97,7 @@ impl Producer {
             builder.push(Some(Timestamp::from_millis(at.millis() - late)), None, Some(&value), &[]);
         }
         let bytes = builder.build().map_err(|error| broken(Invariant::NoPanic, error.to_string()))?;
-        let sent = SentBatch { sequence: self.next, bytes, ids };
+        let sent = SentBatch { sequence: self.next, bytes, ids, idempotent: self.is_idempotent() };
         self.next = self.next.advance(i32::try_from(sent.ids.len()).unwrap_or(0));
         self.unanswered.push(sent.clone());
         Ok(sent)
@@ -160,6 +161,11 @@ impl Producer {
 }
 
 impl SentBatch {
+    /// True if it may be sent again: its producer numbers what it sends.
+    pub const fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
     /// Checks the batch as the broker's front door does.
     ///
     /// # Errors
