@@ -17,6 +17,8 @@ use crate::{
     Produce,
 };
 
+mod swap_cleaned;
+
 /// A partition of broker 1, alone in a directory of its own.
 struct Scenario {
     _dir: tempfile::TempDir,
