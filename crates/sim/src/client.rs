@@ -36,6 +36,8 @@ pub struct Producer {
     pub transactional: bool,
     /// Something it sent may not be there: it sends all that was not answered again before anything new.
     pub stalled: bool,
+    /// Its records have keys, each one of its own: compaction finds every record to be the last of its key.
+    pub keyed: bool,
 }
 
 impl Producer {
@@ -49,6 +51,7 @@ impl Producer {
             answered: None,
             transactional: false,
             stalled: false,
+            keyed: false,
         }
     }
 
@@ -94,7 +97,9 @@ impl Producer {
             let mut value = id.0.to_be_bytes().to_vec();
             value.resize(8 + rng.index(MAX_PADDING), 0x5a);
             let late = i64::try_from(rng.below(3)).unwrap_or(0);
-            builder.push(Some(Timestamp::from_millis(at.millis() - late)), None, Some(&value), &[]);
+            let key = self.keyed.then(|| id.0.to_be_bytes());
+            let key = key.as_ref().map(|key| key.as_slice());
+            builder.push(Some(Timestamp::from_millis(at.millis() - late)), key, Some(&value), &[]);
         }
         let bytes = builder.build().map_err(|error| broken(Invariant::NoPanic, error.to_string()))?;
         let sent = SentBatch { sequence: self.next, bytes, ids, idempotent: self.is_idempotent() };

@@ -15,6 +15,7 @@ mod cli_terminal;
 mod client_apis;
 mod clients_agree;
 mod committed_offsets;
+mod compaction;
 mod connection_limits;
 mod consumer_groups;
 mod debian_corpus;

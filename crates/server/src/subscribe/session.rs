@@ -36,7 +36,7 @@ pub(super) struct Session {
     isolation: Isolation,
     sender: Sender<Answer>,
     /// Messages other than records, which go first. Bounded by what the member may have under way: one revocation, the
-    /// commits it takes, and a `sought` for each seek, which waits here until the client has taken it.
+    /// commits and the seeks it takes.
     outbox: VecDeque<Told>,
     /// Calls to the coordinator (one at a time) and lookups (one a partition).
     work: JoinSet<Event>,
