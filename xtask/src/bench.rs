@@ -4,6 +4,7 @@
 //! what is measured; CPU is the broker process's own user and system time. Figures of different runs or machines do not compare: everything in the document
 //! comes from one run.
 
+mod failover;
 mod grpc;
 mod load;
 mod machine;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use it::broker::{Broker, Kind, Spec};
 use it::project::{self, Profile};
 
@@ -31,7 +32,10 @@ const STEADY_MB_PER_S: f64 = 100.0;
 
 /// What to measure.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// How often each broker is measured, in turn.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
@@ -46,8 +50,18 @@ pub(crate) struct Options {
     output: PathBuf,
 }
 
+/// What is measured by itself.
+#[derive(Subcommand, Clone, Debug)]
+enum Other {
+    /// Kills and stops leaders of three brokers, Kafka's and Ottla's, and writes docs/failover.md.
+    Failover(failover::Options),
+}
+
 /// Runs the rounds and writes the document.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(Other::Failover(options)) = &options.other {
+        return failover::run(options);
+    }
     let brokers: Vec<Kind> =
         [Kind::Kafka, Kind::Ottla].into_iter().filter(|kind| is_wanted(*kind, options)).collect();
     if brokers.contains(&Kind::Kafka) {

@@ -14,6 +14,7 @@ mod cli;
 mod cli_terminal;
 mod client_apis;
 mod clients_agree;
+mod cluster;
 mod committed_offsets;
 mod connection_limits;
 mod consumer_groups;
