@@ -16,7 +16,7 @@ use crate::project::{self, Profile};
 use crate::{kafka, raw, wait};
 
 /// Kafka's JVM on a busy machine with two cores sets this bound; `ottla` is ready in a tenth of a second.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
 
 /// Which broker runs.

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, ensure};
 
+#[cfg(test)]
+mod tests;
+
 /// The hardware address that nobody has.
 const NOBODY: &str = "02:00:00:00:de:ad";
 /// A link that is not throttled.
@@ -103,7 +106,7 @@ impl Network {
         ip(&format!("{prefix} neighbour delete {} dev {device}", self.address(to)))
     }
 
-    /// Cuts a broker from every other one, both ways; clients still reach it. With `heal`, joins them.
+    /// Cuts a broker from every other one, both ways; clients still reach it. With `heal`, joins them again.
     pub fn isolate(&self, broker: i32, heal: bool) -> anyhow::Result<()> {
         for peer in self.brokers.iter().filter(|peer| **peer != broker) {
             for (from, to) in [(broker, *peer), (*peer, broker)] {
