@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use ottla_kafka::{Front, Limits, SocketBuffers};
+use ottla_kafka::{Front, Limits, PeerClient, SocketBuffers};
 use ottla_node::connections::Shared;
 use ottla_node::coordination::config::BrokerConfig;
 use ottla_node::record::{DirectoryId, Uuid};
@@ -116,6 +116,7 @@ impl Broker {
             settings: settings.broker,
             directory,
             metadata: Arc::new(LocalVoter(Arc::clone(&quorum))),
+            peers: Arc::new(PeerClient::new(connection_limits::of_peers(&config))),
             clock: Arc::new(SystemClock::start()),
             broker_epoch: membership.epoch,
             random,

@@ -97,6 +97,7 @@ pub(crate) const SERVED: &[Served] = &[
     },
     Served { api: ApiKey::DeleteGroups, handle: |call| call.later(apis::group_admin::delete_groups) },
     Served { api: ApiKey::OffsetDelete, handle: |call| call.later(apis::group_offsets::offset_delete) },
+    Served { api: ApiKey::ElectLeaders, handle: |call| call.later(apis::elect_leaders::elect_leaders) },
     Served {
         api: ApiKey::IncrementalAlterConfigs,
         handle: |call| call.later(apis::alter_configs::incremental_alter_configs),
@@ -104,6 +105,10 @@ pub(crate) const SERVED: &[Served] = &[
     Served {
         api: ApiKey::DescribeCluster,
         handle: |call| call.now(apis::describe_cluster::describe_cluster),
+    },
+    Served {
+        api: ApiKey::UnregisterBroker,
+        handle: |call| call.later(apis::unregister_broker::unregister_broker),
     },
     Served {
         api: ApiKey::ConsumerGroupHeartbeat,

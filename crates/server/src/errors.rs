@@ -279,6 +279,9 @@ pub(crate) fn deletion(error: DeletionError) -> Failure {
             replication::DeleteRecordsError::OutOfRange { .. } => KafkaError::OFFSET_OUT_OF_RANGE,
             replication::DeleteRecordsError::Policy => KafkaError::POLICY_VIOLATION,
             replication::DeleteRecordsError::Offline => KafkaError::KAFKA_STORAGE_ERROR,
+            replication::DeleteRecordsError::TimedOut | replication::DeleteRecordsError::Overloaded => {
+                KafkaError::REQUEST_TIMED_OUT
+            }
             _ => KafkaError::UNKNOWN_SERVER_ERROR,
         },
         DeletionError::TimedOut => KafkaError::REQUEST_TIMED_OUT,

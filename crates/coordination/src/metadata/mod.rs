@@ -12,6 +12,7 @@
 //! | [`command`], [`response`] | what can be asked, and every answer with Kafka's message |
 //! | [`placement`] | which brokers a new partition's replicas go to |
 //! | [`election`] | who leads a partition, and what happens to its in-sync replicas when a broker goes or returns |
+//! | [`liveness`] | which brokers live, and so whom the controller fences and unfences |
 //! | [`snapshot`] | the image as bytes, and back |
 //!
 //! A request with Kafka's `validate_only` is no command: [`Image::preview`] answers it without the quorum.
@@ -20,6 +21,7 @@ pub mod broker;
 pub mod command;
 pub mod election;
 pub mod image;
+pub mod liveness;
 pub mod name;
 pub mod placement;
 pub mod response;

@@ -51,7 +51,7 @@ impl Tail {
             Ok(Cursor::new(host, place?.offset, request.stop_at_end.then_some(end)))
         });
         let cursors = cursors.collect::<Result<Vec<_>, Failure>>()?;
-        let options = FetchOptions { max_bytes, isolation };
+        let options = FetchOptions { max_bytes, isolation, from_followers: false };
         Ok(Self { reader: Reader::new(front, format, options, growth, cursors), ended: false })
     }
 }

@@ -61,6 +61,7 @@ pub(crate) async fn subscribe(
     let options = FetchOptions {
         max_bytes: message_bytes(join.max_message_bytes)?.min(front.limits.max_fetch_bytes),
         isolation: positions::isolation(join.isolation)?,
+        from_followers: false,
     };
     let format = format(join.format)?;
     let plan = plan(&join)?;

@@ -156,6 +156,7 @@ impl Process {
         };
         let assignment = Assignment {
             leader_epoch: led.leader_epoch,
+            partition_epoch: led.partition_epoch,
             leader: led.leader,
             replicas: led.replicas,
             isr: led.isr,
@@ -418,6 +419,7 @@ fn config() -> PartitionConfig {
         min_insync_replicas: 1,
         flush_records: u64::MAX,
         flush_interval: Duration::MAX,
+        replica_lag_max: Duration::MAX,
         log: LogConfig {
             segment_bytes: 3_000,
             segment_ms: i64::MAX,

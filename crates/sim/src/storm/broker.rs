@@ -162,6 +162,7 @@ impl Broker {
         clients.oracle.term(led.leader_epoch);
         let assignment = Assignment {
             leader_epoch: led.leader_epoch,
+            partition_epoch: led.partition_epoch,
             leader: led.leader,
             replicas: led.replicas,
             isr: led.isr,
@@ -239,8 +240,14 @@ impl Broker {
             return Ok(());
         };
         clients.oracle.may_start_at(before);
+        // Nobody but this broker has to delete: it is answered at once.
+        let deadline = Monotonic::NEVER;
         host.deleting.insert(waiter, before);
-        self.handle(number, Event::DeleteRecords(DeleteRecords { waiter, before: Some(before) }), world)
+        self.handle(
+            number,
+            Event::DeleteRecords(DeleteRecords { waiter, before: Some(before), deadline }),
+            world,
+        )
     }
 
     /// Looks for segments past their retention.
@@ -467,6 +474,8 @@ impl Broker {
                 Effect::Remove(segments) => self.removals.extend(segments),
                 // Nothing is compacted in these runs.
                 Effect::Swapped { .. } => {}
+                // There is one broker.
+                Effect::FollowerFetched { .. } | Effect::AlterIsr(_) | Effect::CopyRefused(_) => {}
                 Effect::Failed => {
                     host.failed = true;
                     self.failed = true;
