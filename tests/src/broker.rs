@@ -15,7 +15,7 @@ use crate::place::{Place, Ports};
 use crate::project::{self, Profile};
 use crate::{kafka, raw, wait};
 
-/// Kafka's JVM on a busy machine with two cores sets this bound; `ottla` is ready in a tenth of a second.
+/// Three of Kafka's JVMs on a busy machine with two cores set this bound; `ottla` is ready in a tenth of a second.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
 
@@ -169,7 +169,9 @@ impl Broker {
         })
     }
 
+    /// The brokers of a cluster wait for each other: the time runs from now, when all of them are started.
     pub(crate) fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let begin = Instant::now();
         loop {
             if let Ok(mut connection) = raw::Connection::open(&self.address())
                 && connection.api_versions().is_ok()
@@ -180,7 +182,7 @@ impl Broker {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the broker ended with {status} before it was ready:\n{}", self.log());
             }
-            if self.started.elapsed() > READY_WITHIN {
+            if begin.elapsed() > READY_WITHIN {
                 bail!("not ready after {READY_WITHIN:?}:\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -18,8 +18,9 @@ use anyhow::{Context, ensure};
 use crate::broker::Kind as BrokerKind;
 use crate::cluster::{Cluster, End, Plan};
 use crate::history::{Stored, Violation, check};
-use crate::project::Profile;
+use crate::project::{self, Profile};
 use crate::small_disk::SmallDisk;
+use crate::tools;
 use crate::writer::Writer;
 use plan::{Fault, Faults, Kind, Target};
 
@@ -104,7 +105,7 @@ struct Run {
 
 impl Run {
     fn begin(options: &Options) -> anyhow::Result<Self> {
-        let folder = crate::project::target().join("it");
+        let folder = project::target().join("it");
         std::fs::create_dir_all(&folder)?;
         let data = tempfile::Builder::new().prefix("chaos-").tempdir_in(folder)?;
         let small_disk = SmallDisk::mount(SMALL_DISK);
@@ -118,7 +119,7 @@ impl Run {
         let (cluster, has_network) = match plan.clone().own_network().try_start() {
             Ok(cluster) => (cluster, true),
             Err(error) => {
-                eprintln!("no network of its own, so no link is cut: {error:#}");
+                tools::skip(&format!("no network of its own, so no link is cut: {error:#}"));
                 (plan.try_start()?, false)
             }
         };

@@ -30,7 +30,7 @@ use crate::raw::{Connection, Writer, api, error};
 use crate::{raw, wait};
 
 pub use network::{End, Network};
-pub use view::{PartitionView, View, quorum_leader};
+pub use view::{PartitionView, View, coordinator, quorum_leader};
 
 /// Three JVMs on a machine with two cores take most of this.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(90);
@@ -305,6 +305,16 @@ impl Cluster {
     pub fn quorum_leader(&self) -> i32 {
         let leader = wait::until("a leader of the quorum", SETTLED_WITHIN, || self.ask(quorum_leader));
         leader.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Who coordinates a group, waiting for a live broker to.
+    pub fn coordinator(&self, group: &str) -> i32 {
+        let found = wait::until("a coordinator", SETTLED_WITHIN, || {
+            let id = self.ask(|address| coordinator(address, group))?;
+            // A broker may not have heard yet that this one is gone.
+            View::ask(&self.broker(id).address(), None).map(|_| Some(id))
+        });
+        found.unwrap_or_else(|error| panic!("{group}: {error:#}"))
     }
 
     /// Creates a topic with up to three replicas, and waits until it is led and in sync.

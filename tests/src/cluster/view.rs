@@ -81,6 +81,18 @@ pub fn quorum_leader(address: &str) -> anyhow::Result<Option<i32>> {
     Ok(Some(leader).filter(|leader| *leader >= 0))
 }
 
+/// FindCoordinator 1: who coordinates a group.
+pub fn coordinator(address: &str, group: &str) -> anyhow::Result<i32> {
+    let body = Writer::default().string(group).i8(0);
+    let answer = patient(address)?.call(api::FIND_COORDINATOR, 1, &body.0)?;
+    let mut reader = Reader(&answer);
+    reader.i32()?;
+    let code = reader.i16()?;
+    ensure!(code == error::NONE, "FindCoordinator: error {code}");
+    reader.string()?;
+    reader.i32()
+}
+
 /// DescribeQuorum 0, as far as the leader. This API has no version without the compact encodings.
 fn describe_quorum(connection: &mut Connection) -> anyhow::Result<i32> {
     let topic = b"__cluster_metadata";
