@@ -228,6 +228,11 @@ impl Node {
         self.closing.subscribe()
     }
 
+    /// How long the oldest flush that is not finished has been waiting or running; `None` if there is none.
+    pub fn oldest_unfinished_flush(&self) -> Option<std::time::Duration> {
+        Some(self.shell.flusher.oldest_unfinished()).filter(|age| !age.is_zero())
+    }
+
     /// Stops cleanly: refuses new work, flushes, closes every log and marks the directory as cleanly stopped. Blocks.
     ///
     /// # Errors
