@@ -281,9 +281,13 @@ impl Cluster {
 
     /// The first answer of any broker.
     fn ask<T>(&self, question: impl Fn(&str) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.ask_broker(|broker| question(&broker.address()))
+    }
+
+    fn ask_broker<T>(&self, question: impl Fn(&Broker) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let mut last = anyhow::anyhow!("there is no broker");
         for broker in &self.brokers {
-            match question(&broker.address()) {
+            match question(broker) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => last = error,
             }
@@ -303,7 +307,9 @@ impl Cluster {
 
     /// Who leads the metadata quorum.
     pub fn quorum_leader(&self) -> i32 {
-        let leader = wait::until("a leader of the quorum", SETTLED_WITHIN, || self.ask(quorum_leader));
+        let leader = wait::until("a leader of the quorum", SETTLED_WITHIN, || {
+            self.ask_broker(|broker| quorum_leader(&broker.address(), &broker.api_address()))
+        });
         leader.unwrap_or_else(|error| panic!("{error:#}"))
     }
 

@@ -1,6 +1,7 @@
 //! What one broker says of the cluster over Kafka's wire: who is there, who leads, who is in sync, who leads the quorum.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -70,15 +71,25 @@ fn partition(reader: &mut Reader<'_>) -> anyhow::Result<PartitionView> {
     Ok(PartitionView { index, leader: Some(leader).filter(|leader| *leader >= 0), replicas, in_sync })
 }
 
-/// Who leads the metadata quorum. A broker that does not serve DescribeQuorum names the leader as its controller.
-pub fn quorum_leader(address: &str) -> anyhow::Result<Option<i32>> {
+/// Who leads the metadata quorum, by Kafka's DescribeQuorum or, from a broker that does not serve it, by its metrics.
+pub fn quorum_leader(address: &str, api_address: &str) -> anyhow::Result<Option<i32>> {
     let mut connection = patient(address)?;
     let served = connection.api_versions()?.iter().any(|(api, _, _)| *api == api::DESCRIBE_QUORUM);
     let leader = match served {
         true => describe_quorum(&mut connection)?,
-        false => View::ask(address, None)?.controller,
+        false => metric(api_address, "ottla_quorum_leader_id")?,
     };
     Ok(Some(leader).filter(|leader| *leader >= 0))
+}
+
+/// A gauge without labels.
+fn metric(address: &str, name: &str) -> anyhow::Result<i32> {
+    let mut stream = patient(address)?.stream;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.with_context(|| format!("{name} is not among the metrics"))?.trim().parse()?)
 }
 
 /// FindCoordinator 1: who coordinates a group.
