@@ -308,13 +308,12 @@ impl Run {
     }
 }
 
-/// What brokers say of a fault, and of the faults before it: a line may come late.
+/// What brokers say of a fault beyond what [`Cluster`] announces for a kill, a stop and a lost disk.
 fn expected_lines(kind: Kind) -> &'static [&'static str] {
     match kind {
-        // A start after a kill says what it cut off, and of which partition.
-        Kind::Kill | Kind::KillTwo | Kind::KillAll | Kind::Unplug | Kind::Wipe => &["chaos-"],
         // Once when it begins, and once when it is over.
         Kind::FullDisk => &["disk", "space"],
+        kind if kind.needs_network() => &["this broker is lost: its leaderships move"],
         _ => &[],
     }
 }

@@ -17,6 +17,7 @@ mod view;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -36,6 +37,16 @@ pub use view::{PartitionView, View, coordinator, quorum_leader};
 const ACTIVE_WITHIN: Duration = Duration::from_secs(90);
 /// A leader is elected, or a broker has caught up, well within this.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the others say of a broker they no longer hear.
+const LOST: &str = "this broker is lost: its leaderships move";
+/// What a start after a kill says of what was half written.
+const CUT: [&str; 2] = ["a torn tail was cut off", "a damaged index is built anew"];
+/// What is said of a broker that comes back with an empty disk.
+const EMPTY: [&str; 2] =
+    ["this node has lost its log directory", "this node is not what it shall be in the metadata quorum yet"];
+/// What is said while no majority is there.
+const NO_MAJORITY: [&str; 2] = ["still waiting for a cluster to join", "no producer id could be handed out"];
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -100,12 +111,17 @@ impl Plan {
     pub fn try_start(self) -> anyhow::Result<Cluster> {
         let ids: Vec<i32> = (1..).take(self.brokers).collect();
         let network = self.own_network.then(|| Network::create(&ids)).transpose()?;
-        let mut brokers = Vec::new();
-        for place in self.places(&ids, network.as_ref()) {
+        let start = |place: Place| {
             let own = self.data_dirs.iter().find(|(id, _)| *id == place.id).map(|(_, folder)| folder.clone());
             let data_dir = own.or_else(|| Some(self.data_dir.as_ref()?.join(place.id.to_string())));
-            brokers.push(Broker::spawn(Spec { place: Some(place), data_dir, ..self.spec.clone() })?);
-        }
+            Broker::spawn(Spec { place: Some(place), data_dir, ..self.spec.clone() })
+        };
+        // At once: a voter gives up if the others are long in coming, and Kafka formats a directory for seconds.
+        let brokers = thread::scope(|scope| {
+            let places = self.places(&ids, network.as_ref()).into_iter();
+            let starting: Vec<_> = places.map(|place| scope.spawn(|| start(place))).collect();
+            starting.into_iter().map(|broker| broker.join().expect("no panic")).collect::<anyhow::Result<_>>()
+        })?;
         let mut cluster = Cluster { kind: self.spec.kind, brokers, network };
         cluster.brokers.iter_mut().try_for_each(Broker::wait_ready)?;
         cluster.wait_active()?;
@@ -185,8 +201,10 @@ impl Cluster {
         (1..).zip(&self.brokers).flat_map(of_one).collect()
     }
 
-    /// `kill -9`, and waits until the process is gone.
+    /// `kill -9`, and waits until the process is gone. What is said of it is announced.
     pub fn kill(&mut self, id: i32) {
+        self.expect_log(LOST);
+        CUT.iter().for_each(|text| self.expect_log(text));
         self.broker_mut(id).kill();
     }
 
@@ -213,7 +231,8 @@ impl Cluster {
     }
 
     /// SIGSTOP: the host has fallen silent, its sockets open.
-    pub fn freeze(&self, id: i32) {
+    pub fn freeze(&mut self, id: i32) {
+        self.expect_log(LOST);
         self.broker(id).signal(Signal::STOP);
     }
 
@@ -229,6 +248,9 @@ impl Cluster {
 
     /// Starts brokers together and then waits for them: a majority may be needed before any of them answers.
     pub fn restart_all(&mut self, ids: &[i32]) {
+        if ids.len() * 2 > self.brokers.len() {
+            NO_MAJORITY.iter().for_each(|text| self.expect_log(text));
+        }
         for id in ids {
             self.broker_mut(*id).respawn().expect("a second start");
         }
@@ -241,6 +263,7 @@ impl Cluster {
 
     /// Removes everything a broker has on its disk, after [`Cluster::kill`].
     pub fn wipe(&mut self, id: i32) {
+        EMPTY.iter().for_each(|text| self.expect_log(text));
         let broker = self.broker_mut(id);
         assert!(!broker.is_running(), "broker {id} is killed before its disk is wiped");
         std::fs::remove_dir_all(broker.data_dir()).expect("the data directory goes");

@@ -86,9 +86,12 @@ impl Place {
         };
         let copies = self.brokers.min(3);
         let in_sync = copies.min(2);
-        let acknowledged_by = match in_sync {
+        let several = match in_sync {
             1 => String::new(),
-            several => format!("min.insync.replicas={several}\n"),
+            several => {
+                // On a busy machine the others may come more than Kafka's minute later.
+                format!("min.insync.replicas={several}\ninitial.broker.registration.timeout.ms=180000\n")
+            }
         };
         format!(
             "process.roles={roles}\n\
@@ -98,7 +101,7 @@ impl Place {
              advertised.listeners=PLAINTEXT://{host}:{kafka}\n\
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-             {acknowledged_by}\
+             {several}\
              offsets.topic.replication.factor={copies}\n\
              transaction.state.log.replication.factor={copies}\n\
              transaction.state.log.min.isr={in_sync}\n",
