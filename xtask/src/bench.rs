@@ -4,6 +4,7 @@
 //! what is measured; CPU is the broker process's own user and system time. Figures of different runs or machines do not compare: everything in the document
 //! comes from one run.
 
+mod failover;
 mod groups;
 mod grpc;
 mod load;
@@ -50,16 +51,21 @@ pub(crate) struct Options {
     output: PathBuf,
 }
 
+/// What is measured by itself.
 #[derive(Clone, Debug, Subcommand)]
 enum Part {
     /// Measures consumer groups and compaction and writes docs/benchmarks-groups.md.
     Groups(groups::Options),
+    /// Kills and stops leaders of three brokers, Kafka's and Ottla's, and writes docs/failover.md.
+    Failover(failover::Options),
 }
 
 /// Runs the rounds and writes the document.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    if let Some(Part::Groups(options)) = &options.part {
-        return groups::run(options);
+    match &options.part {
+        Some(Part::Groups(options)) => return groups::run(options),
+        Some(Part::Failover(options)) => return failover::run(options),
+        None => {}
     }
     let brokers: Vec<Kind> =
         [Kind::Kafka, Kind::Ottla].into_iter().filter(|kind| is_wanted(*kind, options)).collect();

@@ -2,6 +2,8 @@
 #![allow(clippy::indexing_slicing, reason = "a tool for developers: a surprise stops it and says where")]
 
 mod bench;
+mod chaos;
+mod cluster;
 mod fuzz;
 mod image;
 mod interop;
@@ -28,6 +30,11 @@ enum Command {
     Tools,
     /// Measures Ottla and Apache Kafka in turn and writes docs/benchmarks.md.
     Bench(bench::Options),
+    /// Faults of every kind on three brokers under idempotent producers; prints the longest outage of each kind.
+    Chaos(chaos::Options),
+    /// A cluster on loopback to try things on.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Compares our record batches with Kafka's own, both ways (needs Java and Maven).
     RecordOracle(record_oracle::Options),
     /// Runs the suites with foreign clients alone.
@@ -50,6 +57,8 @@ fn main() -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Tools => tools::install(),
         Command::Bench(options) => bench::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
+        Command::Cluster(command) => cluster::run(&command),
         Command::RecordOracle(options) => record_oracle::run(&options),
         Command::Interop(options) => interop::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),

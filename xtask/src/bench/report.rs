@@ -89,7 +89,8 @@ pub(crate) fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> 
     text
 }
 
-fn cell(samples: &[Sample], kind: Kind, metric: &str) -> String {
+/// The median of a metric, with the lowest and the highest.
+pub(super) fn cell(samples: &[Sample], kind: Kind, metric: &str) -> String {
     let of_metric = samples.iter().filter(|sample| sample.kind == kind && sample.metric == metric);
     median(of_metric.map(|sample| sample.value).collect())
 }
