@@ -77,7 +77,8 @@ impl StoppedBroker {
         let directory = Arc::new(open_directory(&config, raise_descriptors())?);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let may_be_clean = is_new || directory.was_clean();
-        let quorum = runtime.block_on(start_quorum(&config, &directory, random))?;
+        let quorum =
+            runtime.block_on(start_quorum(&config, None, &directory, Uuid::from_random(random()), random))?;
         Ok(Self {
             config,
             directory,

@@ -12,9 +12,10 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::cli::LogFormat;
 
-/// openraft and sled tell at level info what only their authors want to know; and that a caller did not wait for its answer
-/// is no fault of the broker's.
-const QUIET: &str = ",openraft=warn,openraft::raft::responder=error,sled=warn";
+/// openraft and sled tell at level info what only their authors want to know; that a caller did not wait for its answer
+/// is no fault of the broker's; a member that is not reached is told of once, by the quorum, not at each attempt and each vote; and
+/// what stops openraft for good is told by whoever asks why it stopped.
+const QUIET: &str = ",openraft=warn,openraft::raft::responder=error,openraft::replication=off,openraft::core::raft_core=off,sled=warn";
 
 /// The key of the setting.
 const KEY: &str = "ottla.log.level";

@@ -103,13 +103,16 @@ impl Broker {
         let bound = config.listeners.iter().map(|listener| sockets::bind(listener, backlog, buffers));
         let bound = bound.collect::<anyhow::Result<Vec<Bound>>>()?;
         let endpoints: Vec<_> = bound.iter().map(|bound| bound.advertised.clone()).collect();
+        let controlled = config.quorum.as_ref().map(sockets::bind_control).transpose()?;
 
+        let incarnation = Uuid::from_random(random());
         let (in_control, of_control) = (config.clone(), Arc::clone(&directory));
-        let quorum = control.spawn(async move { start_quorum(&in_control, &of_control, random).await });
+        let quorum = control.spawn(async move {
+            start_quorum(&in_control, controlled, &of_control, incarnation, random).await
+        });
         let quorum = Arc::new(quorum.await??);
         settings.apply_dynamic(&quorum.images().borrow());
         let config = settings.broker.config.clone();
-        let incarnation = Uuid::from_random(random());
         let membership =
             Membership::register(Arc::clone(&quorum), &config, &directory, endpoints, incarnation).await?;
         let node = Node::start(Parts {
