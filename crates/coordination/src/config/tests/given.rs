@@ -209,6 +209,17 @@ fn kafkas_own_file() {
                 commit_timeout: 5s,
                 load_buffer_bytes: 5242880,
             },
+            replication: ReplicationConfig {
+                inter_broker_listener: "PLAINTEXT",
+                fetch_wait_max: 500ms,
+                fetch_min_bytes: 1,
+                fetch_max_bytes: 1048576,
+                fetch_response_max_bytes: 10485760,
+                fetch_backoff: 1s,
+                socket_timeout: 30s,
+                socket_receive_buffer: None,
+                rack_aware_reading: false,
+            },
             producer_id_expiration: 86400s,
             replica_lag_max: 30s,
             retention_check_interval: 300s,
@@ -380,6 +391,17 @@ fn nothing_given() {
                 },
                 commit_timeout: 5s,
                 load_buffer_bytes: 5242880,
+            },
+            replication: ReplicationConfig {
+                inter_broker_listener: "PLAINTEXT",
+                fetch_wait_max: 500ms,
+                fetch_min_bytes: 1,
+                fetch_max_bytes: 1048576,
+                fetch_response_max_bytes: 10485760,
+                fetch_backoff: 1s,
+                socket_timeout: 30s,
+                socket_receive_buffer: None,
+                rack_aware_reading: false,
             },
             producer_id_expiration: 86400s,
             replica_lag_max: 30s,
@@ -633,7 +655,6 @@ fn rules_between_keys() {
             queued.max.request.bytes=5
                 error: queued.max.request.bytes must be larger or equal to socket.request.max.bytes
             replica.fetch.wait.max.ms=60000
-                notice: accepted, but without effect in this version: replica.fetch.wait.max.ms
                 error: replica.socket.timeout.ms should always be at least replica.fetch.wait.max.ms to prevent unnecessary socket timeouts
             log.cleaner.min.compaction.lag.ms=10 ; log.cleaner.max.compaction.lag.ms=5
                 error: conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)
