@@ -23,6 +23,7 @@
 //! | [`clients`] | kcat and the Python clients |
 //! | [`toolbox`] | Kafka's command-line tools, many in one JVM |
 //! | [`interop`] | consumer groups of foreign clients, the same story for each |
+//! | [`scrape`] | what a broker tells Prometheus |
 //! | [`wait`] | waiting on a condition with a deadline |
 //! | [`document`] | a document's code blocks: what is run, and what it should print |
 //! | [`walkthrough`] | a document's blocks, run in order as a reader would paste them |
@@ -47,6 +48,7 @@ pub mod kafka;
 pub mod place;
 pub mod project;
 pub mod raw;
+pub mod scrape;
 pub mod small_disk;
 pub mod toolbox;
 pub mod tools;

@@ -5,6 +5,7 @@ mod bench;
 mod chaos;
 mod cluster;
 mod fuzz;
+mod image;
 mod interop;
 mod kafka_jars;
 mod mutants;
@@ -42,6 +43,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Runs partitions through random faults and crashes them at every operation, from seeds; with --mutants, breaks them first.
     Sim(sim::Options),
+    /// Builds the container image's files as the Dockerfile does, and runs a broker in nothing but them (needs root and musl-gcc).
+    Image,
     /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
     Schema,
     /// Lets Kafka's classes judge `crates/wire` (needs Java and Maven).
@@ -60,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         Command::Interop(options) => interop::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Image => image::run(),
         Command::Schema => schema::run(),
         Command::Oracle(options) => oracle::run(&options),
     }

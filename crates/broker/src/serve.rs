@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::connection_limits;
 use crate::greeting::greeting;
+use crate::import;
 use crate::limits::{Descriptors, raise_descriptors};
 use crate::membership::{Membership, start_quorum};
 use crate::metadata_plane::LocalVoter;
@@ -115,6 +116,7 @@ impl Broker {
         let config = settings.broker.config.clone();
         let membership =
             Membership::register(Arc::clone(&quorum), &config, &directory, endpoints, incarnation).await?;
+        import::tell_if_interrupted(&config.data_dir, &quorum.images().borrow());
         let node = Node::start(Parts {
             settings: settings.broker,
             directory,

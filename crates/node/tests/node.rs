@@ -28,6 +28,9 @@ use ottla_storage::{DirectoryLimits, FsDisk, LogDirectory};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+#[path = "node/coordinator.rs"]
+mod coordinator;
+
 /// Metadata that every command changes at once, as a lone voter's does.
 struct Plane(watch::Sender<Arc<Image>>);
 

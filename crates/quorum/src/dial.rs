@@ -13,9 +13,11 @@ use crate::peers::Peers;
 
 /// Time for a connection. A host that is there answers within its round trip.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// A process that is being torn down still has its listener for a moment, and whoever connects then is reset: look again.
+/// A process that is being torn down still has its listener for a moment, and whoever connects then is reset, or even answered: look again.
 const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(20);
+/// Only a process that answers again after a pause is there.
+const TWICE: u32 = 2;
 
 /// Looks for this process of a broker.
 pub(crate) async fn dial(
@@ -24,6 +26,7 @@ pub(crate) async fn dial(
     broker: BrokerId,
     incarnation: Option<Incarnation>,
 ) -> DialOutcome {
+    let mut answered = 0;
     for _ in 0..TRIES {
         match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -36,7 +39,12 @@ pub(crate) async fn dial(
             // Another node at its address means as well that it is not there: a process gives its port back at its end only.
             let is_it = found.party.node == broker
                 && incarnation.is_none_or(|incarnation| found.incarnation == incarnation);
-            return if is_it { DialOutcome::SameIncarnation } else { DialOutcome::OtherIncarnation };
+            answered += 1;
+            match is_it {
+                false => return DialOutcome::OtherIncarnation,
+                true if answered == TWICE => return DialOutcome::SameIncarnation,
+                true => {}
+            }
         }
         sleep(PAUSE).await;
     }

@@ -39,7 +39,7 @@ pub enum Effect<W> {
     /// Ask the controller for another in-sync set, then come back with [`crate::Event::IsrDecided`], whatever happens. At most
     /// one is out at a time; a newer [`crate::Event::Assign`] settles it as well.
     AlterIsr(IsrProposal),
-    /// What the leader sent could not be appended, and nothing of it was: fetch again after a while.
+    /// What the leader sent could not be appended, but for what came before it: fetch again after a while.
     CopyRefused(AppendError),
     /// Answer compaction: the segment is in the log, or has been given up.
     Swapped {

@@ -30,9 +30,12 @@ impl Failure {
         Self { message: message.into(), detail: Box::new(status::detail(error)) }
     }
 
-    /// What it is about.
+    /// What it is about. Said once: what another broker answered says it already.
     #[must_use]
     pub(crate) fn about(mut self, topic: &str, partition: Option<i32>) -> Self {
+        if self.detail.topic == topic && self.detail.partition == partition && !topic.is_empty() {
+            return self;
+        }
         topic.clone_into(&mut self.detail.topic);
         self.detail.partition = partition;
         let subject = match partition {

@@ -11,6 +11,7 @@
 //! | `log`, `topics`, `configs`, `groups`, `cluster` | the services of `proto/ottla/v1` |
 //! | `publish`, `fetch` | what the service `Log` does with records |
 //! | `subscribe` | one member of a group: what its stream does |
+//! | `peers` | the other brokers: what is theirs to answer is handed on |
 //! | `positions` | from what a reader names to an offset |
 //! | `answer` | the body of a response, and what may end it from outside |
 //! | `calls` | what is counted of each call |
@@ -39,6 +40,7 @@ pub mod listener;
 mod log;
 mod memory;
 mod pages;
+mod peers;
 mod positions;
 mod publish;
 mod reflection;

@@ -71,6 +71,22 @@ fn who_forms_a_quorum_and_who_waits() {
             ("not listed", decide(4, &[1, 2, 3], &[], "1 2 3")),
             ("not listed, lower", decide(0, &[1, 2, 3], &[], "1 2 3")),
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            told of nobody: form [1]
+            told of itself: form [1]
+            told of another: wait: no member of a quorum answers at host2
+            told of several, one of them itself: wait: no member of a quorum answers at host1, host2
+            a member answers: adopt 7
+            only voter: form [1]
+            lowest, all answer: form [1, 2, 3]
+            lowest, one is silent: wait: voter 3 does not answer at host3
+            lowest, one is a member: adopt 7
+            lowest, one has a cluster and nothing else: adopt 7
+            lowest, several clusters: wait: the nodes it is told to ask are of several clusters: BwcHBwcHBwcHBwcHBwcHBw, CAgICAgICAgICAgICAgICA
+            not the lowest: wait: node 1 is the lowest listed voter, and forms the quorum
+            not the lowest, formed: adopt 7
+            not listed: wait: node 1 is the lowest listed voter, and forms the quorum
+            not listed, lower: wait: node 1 is the lowest listed voter, and forms the quorum
+        "#]],
     );
 }

@@ -14,6 +14,9 @@ use super::*;
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Long, so that what is noticed without it is told apart from what it brings to light.
+const SESSION: Duration = Duration::from_secs(10);
+
 /// Nodes with their directories, by number from 1, some of them running.
 struct Nodes {
     scratch: tempfile::TempDir,
@@ -102,10 +105,7 @@ impl Nodes {
                 address: address.to_string(),
                 voters: self.addresses.iter().take(self.voters).enumerate().map(voter).collect(),
                 bootstrap_servers: Vec::new(),
-                liveness: LivenessConfig {
-                    session: Duration::from_millis(1500),
-                    heartbeat: Duration::from_millis(300),
-                },
+                liveness: LivenessConfig { session: SESSION, heartbeat: Duration::from_millis(300) },
             }),
         }
     }
@@ -450,7 +450,7 @@ async fn brokers_that_die_are_fenced_at_once_and_come_back_by_their_heartbeats()
     nodes.kill(4).await;
     let took = fenced(&nodes, 4, true).await;
     println!("a broker that died is fenced after {took:?}");
-    assert!(took < Duration::from_millis(1_000), "{took:?}");
+    assert!(took < SESSION / 2, "{took:?}");
     nodes.run_ready(4).await;
     let epoch = register_broker(&nodes, 4).await;
     assert!(epoch > epochs[3]);
@@ -460,10 +460,10 @@ async fn brokers_that_die_are_fenced_at_once_and_come_back_by_their_heartbeats()
     nodes.kill(leader).await;
     let took = fenced(&nodes, leader, true).await;
     println!("a broker that led the quorum and died is fenced after {took:?}");
-    assert!(took < Duration::from_millis(3_000), "{took:?}");
+    assert!(took < SESSION / 2, "{took:?}");
     for (n, node) in nodes.all() {
         let age = node.session_age().unwrap();
-        assert!(age < Duration::from_secs(5), "{n} is in session: {age:?}");
+        assert!(age < SESSION, "{n} is in session: {age:?}");
         fenced(&nodes, n, false).await;
     }
 }

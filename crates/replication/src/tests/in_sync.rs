@@ -152,6 +152,7 @@ fn a_member_that_is_to_leave_counts_until_it_has_left() {
              wait 29
              fetch from=2 term=0 at=1 last=0
              wait 1
+             fetch from=2 term=0 at=1 last=0
              accepted on=1 v=2 isr=1,2",
         ),
         &expect![[r#"
@@ -169,6 +170,8 @@ fn a_member_that_is_to_leave_counts_until_it_has_left() {
             > wait 1
               waits: refused: the records were not flushed and replicated before the deadline
               propose in sync: 1, 2 (registered 7); in term 0 on version 1
+            > fetch from=2 term=0 at=1 last=0
+              broker 2: leader has 0 ≤ hw 0, end 1
             > accepted on=1 v=2 isr=1,2
               readers see 0 ≤ hw 1, flushed 1, end 1; leads 0 from 0
         "#]],

@@ -12,6 +12,7 @@ use ottla_replication::{
 };
 use ottla_storage::{DeletedSegment, LogDirectory, OpenError};
 
+use super::cleaner::Cleaning;
 use super::flush_rounds::FlushRounds;
 use super::promises;
 use super::world::{Clients, World};
@@ -25,7 +26,9 @@ use crate::oracle::RecordId;
 /// A running broker.
 pub struct Broker {
     pub(super) disk: SimDisk,
-    directory: Arc<LogDirectory>,
+    pub(super) directory: Arc<LogDirectory>,
+    /// The pass of compaction that is under way.
+    pub(super) cleaning: Option<Cleaning>,
     /// `None` where the log is damaged: that partition is offline, the others are not.
     pub(super) hosts: Vec<Option<Host>>,
     pub(super) rounds: FlushRounds,
@@ -128,6 +131,7 @@ impl Broker {
         let mut broker = Self {
             disk: disk.clone(),
             directory,
+            cleaning: None,
             hosts: Vec::new(),
             rounds: FlushRounds::default(),
             removals: Vec::new(),
@@ -269,10 +273,13 @@ impl Broker {
     pub fn configure(
         &mut self,
         number: usize,
-        config: PartitionConfig,
+        mut config: PartitionConfig,
         world: &mut World,
     ) -> Result<(), Violation> {
         if let Some(clients) = world.partitions.get_mut(number) {
+            // A topic that is compacted stays so: what it holds has keys.
+            let log = &clients.config.log;
+            (config.log.compacted, config.log.compaction) = (log.compacted, log.compaction);
             clients.config = config.clone();
             clients.was_cached |= !clients.is_durable();
         }
@@ -472,8 +479,7 @@ impl Broker {
                     host.view = view;
                 }
                 Effect::Remove(segments) => self.removals.extend(segments),
-                // Nothing is compacted in these runs.
-                Effect::Swapped { .. } => {}
+                Effect::Swapped { outcome, .. } => tally.swapped += u64::from(outcome.is_ok()),
                 // There is one broker.
                 Effect::FollowerFetched { .. } | Effect::AlterIsr(_) | Effect::CopyRefused(_) => {}
                 Effect::Failed => {

@@ -200,7 +200,6 @@ fn kafkas_own_file() {
                         regex_refresh_interval: 600s,
                     },
                 },
-                classic_enabled: true,
                 topic: OffsetsTopic {
                     partitions: 50,
                     replicas: 1,
@@ -373,7 +372,6 @@ fn nothing_given() {
                         regex_refresh_interval: 600s,
                     },
                 },
-                classic_enabled: true,
                 topic: OffsetsTopic {
                     partitions: 50,
                     replicas: 1,
@@ -670,4 +668,18 @@ fn rules_between_keys() {
 #[test]
 fn the_documentation_is_current() {
     expect_file!["../../../../../docs/configuration.md"].assert_eq(&document());
+}
+
+#[test]
+fn the_classic_protocol_of_groups_cannot_be_switched_off() {
+    check(
+        &["group.coordinator.rebalance.protocols=consumer", "group.coordinator.rebalance.protocols=classic"],
+        expect![[r#"
+            group.coordinator.rebalance.protocols=consumer
+                error: group.coordinator.rebalance.protocols must contain classic: disabling the classic protocol is not supported
+            group.coordinator.rebalance.protocols=classic
+                PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
+        "#]],
+    );
 }
