@@ -86,7 +86,7 @@ fn kafkas_own_file() {
     }
     writeln!(out, "{:#?}", resolve(&given).unwrap()).unwrap();
     expect![[r#"
-        accepted, but without effect in this version: inter.broker.listener.name, num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
+        accepted, but without effect in this version: num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
         BrokerConfig {
             node_id: 1,
             rack: None,
@@ -236,6 +236,7 @@ fn kafkas_own_file() {
         Not the default:
           advertised.listeners                = PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093   (default: not set)
           controller.quorum.bootstrap.servers = localhost:9093   (default: empty)
+          inter.broker.listener.name          = PLAINTEXT   (default: not set)
           listener.security.protocol.map      = CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL   (default: SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT)
           listeners                           = PLAINTEXT://:9092,CONTROLLER://:9093   (default: PLAINTEXT://127.0.0.1:9092,API://127.0.0.1:9095)
           log.dirs                            = /tmp/kraft-combined-logs   (default: not set)
@@ -244,7 +245,6 @@ fn kafkas_own_file() {
           socket.send.buffer.bytes            = 102400   (default: 524288)
 
         Not the default, and without effect in this version:
-          inter.broker.listener.name        = PLAINTEXT   (default: not set)
           num.recovery.threads.per.data.dir = 1   (default: 2)
 
         Defaults that are not Kafka's:
@@ -697,8 +697,10 @@ fn the_classic_protocol_of_groups_cannot_be_switched_off() {
         &["group.coordinator.rebalance.protocols=consumer", "group.coordinator.rebalance.protocols=classic"],
         expect![[r#"
             group.coordinator.rebalance.protocols=consumer
+                notice: accepted, but without effect in this version: group.coordinator.rebalance.protocols
                 error: group.coordinator.rebalance.protocols must contain classic: disabling the classic protocol is not supported
             group.coordinator.rebalance.protocols=classic
+                notice: accepted, but without effect in this version: group.coordinator.rebalance.protocols
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
                 API://127.0.0.1:9095 -> API://127.0.0.1:9095
         "#]],
