@@ -61,8 +61,14 @@ impl Image {
         }
         let mut after = (**partition).clone();
         after.isr = isr;
-        after.partition_epoch = partition.partition_epoch.next();
-        Ok(after)
+        // The members that complete a move end it in the same step; the leader hears in the answer if that took its leadership.
+        let settled = election::settle(partition, after, |b| self.is_active(b));
+        Ok(settled.unwrap_or_else(|| {
+            // Nothing changed. The asker expects an answer with an epoch of its own, as for any other change.
+            let mut same = (**partition).clone();
+            same.partition_epoch = partition.partition_epoch.next();
+            same
+        }))
     }
 
     pub(super) fn elect_leaders(&mut self, command: &ElectLeaders) -> Vec<ElectionResult> {
@@ -141,7 +147,7 @@ impl Image {
         }
     }
 
-    fn replace_partition(&mut self, topic: TopicId, index: PartitionIndex, partition: Partition) {
+    pub(super) fn replace_partition(&mut self, topic: TopicId, index: PartitionIndex, partition: Partition) {
         let Some(name) = self.names.get(&topic) else { return };
         let Some(topic) = self.topics.get_mut(name) else { return };
         let slot = usize::try_from(index.get()).ok();
