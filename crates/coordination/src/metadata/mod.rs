@@ -12,6 +12,8 @@
 //! | [`command`], [`response`] | what can be asked, and every answer with Kafka's message |
 //! | [`placement`] | which brokers a new partition's replicas go to |
 //! | [`reassignment`] | how a partition moves to other brokers |
+//! | [`plan`] | which replicas and leaderships should stand elsewhere: balance, drain |
+//! | [`imbalance`] | which leaderships return to the preferred leaders by themselves |
 //! | [`election`] | who leads a partition, and what happens to its in-sync replicas when a broker goes or returns |
 //! | [`snapshot`] | the image as bytes, and back |
 //!
@@ -21,8 +23,10 @@ pub mod broker;
 pub mod command;
 pub mod election;
 pub mod image;
+pub mod imbalance;
 pub mod name;
 pub mod placement;
+pub mod plan;
 pub mod reassignment;
 pub mod response;
 pub mod snapshot;
@@ -39,6 +43,7 @@ pub use command::{
     UnfenceBroker, UnregisterBroker,
 };
 pub use image::{Image, TopicChange};
+pub use imbalance::imbalance;
 pub use name::TopicName;
 pub use placement::PlacementSeed;
 pub use response::{

@@ -37,7 +37,7 @@ fn check(script: &str, expected: Expect) {
 }
 
 /// A cluster that was formed and has no brokers.
-fn cluster() -> Image {
+pub(super) fn cluster() -> Image {
     let mut image = Image::empty();
     image.apply(&Command::FormCluster(FormCluster { cluster: cluster_id() }));
     image
@@ -53,7 +53,7 @@ fn cluster_of(n: i32) -> Image {
     image
 }
 
-fn run(image: &mut Image, line: &str) -> Response {
+pub(super) fn run(image: &mut Image, line: &str) -> Response {
     image.apply(&parse(line, image))
 }
 
