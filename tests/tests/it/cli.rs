@@ -506,6 +506,39 @@ fn groups_their_lag_and_where_they_go_on() {
     );
 }
 
+/// A lone broker has nowhere to move anything; it says so, and takes what changes nothing.
+#[test]
+fn what_a_lone_broker_says_about_moving() {
+    let Some(session) = Session::start() else { return };
+    session.run(&["topic", "create", "t", "--partitions", "2"], "");
+    session.check("cluster reassign --list", expect![[r#""#]]);
+    session.check("cluster reassign", expect![[r#""#]]);
+    session.check("cluster reassign --topic t", expect![[r#""#]]);
+    session.check("cluster reassign --topic t --replicas 1", expect![[r#""#]]);
+    session.check("cluster reassign --topic t --replicas 1 --execute", expect![[r#""#]]);
+    session.check("cluster reassign --topic t --partition 1 --replicas 1,7 --execute", expect![[r#""#]]);
+    session.check("cluster reassign --topic t --partition 1 --replicas 7 --json", expect![[r#""#]]);
+    session.check("cluster reassign --topic t --partition 1 --cancel --execute", expect![[r#""#]]);
+    session.check("cluster reassign --cancel --execute", expect![[r#""#]]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("moves.json");
+    let moves = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1],"log_dirs":["any"]},{"topic":"u","partition":0,"replicas":[1]}]}"#;
+    std::fs::write(&file, moves).unwrap();
+    let path = file.display().to_string();
+    expect![[r#""#]].assert_eq(&session.run(&["cluster", "reassign", &path], ""));
+    std::fs::write(&file, moves.replace(r#""any""#, r#""/data""#)).unwrap();
+    expect![[r#""#]].assert_eq(&session.run(&["cluster", "reassign", &path], "").replace(&path, "FILE"));
+    session.check("cluster elect", expect![[r#""#]]);
+    session.check("cluster elect --topic t --partition 0 --json", expect![[r#""#]]);
+    session.check("cluster elect --topic t --partition 9", expect![[r#""#]]);
+    session.check("cluster elect --unclean", expect![[r#""#]]);
+    session.check("cluster balance", expect![[r#""#]]);
+    session.check("cluster balance --execute --json", expect![[r#""#]]);
+    session.check("cluster balance --replicas 3 --topic t", expect![[r#""#]]);
+    session.check("cluster drain 1", expect![[r#""#]]);
+    session.check("cluster drain 7 --execute", expect![[r#""#]]);
+}
+
 #[test]
 fn the_cluster_and_what_is_no_command() {
     let Some(session) = Session::start() else { return };

@@ -1,11 +1,13 @@
-//! Administration: topics, configs, offsets, records, log directories.
+//! Administration: topics, configs, offsets, records, log directories, the cluster.
 //!
 //! What changes the cluster goes through [`Node::change`], which also answers questions of the kind "would it work?".
 
+pub mod cluster;
 pub mod configs;
 pub mod epochs;
 pub mod log_directories;
 pub mod offsets;
+pub mod reassignments;
 pub mod records;
 pub mod topics;
 

@@ -24,11 +24,13 @@ impl Image {
             if let Ok(partition) = &decided {
                 self.replace_partition(change.topic, change.partition, partition.clone());
             }
-            results.push(decided.map(|p| PartitionState {
-                leader: p.leader,
-                leader_epoch: p.leader_epoch,
-                isr: p.isr,
-                partition_epoch: p.partition_epoch,
+            results.push(decided.and_then(|p| {
+                // It ended a move that takes the asker's leadership: it may not take the new set for its own.
+                if p.leader != Some(command.broker) {
+                    return Err(AlterPartitionError::NewLeaderElected);
+                }
+                let Partition { leader, leader_epoch, isr, partition_epoch, .. } = p;
+                Ok(PartitionState { leader, leader_epoch, isr, partition_epoch })
             }));
         }
         Ok(results)
@@ -61,7 +63,7 @@ impl Image {
         }
         let mut after = (**partition).clone();
         after.isr = isr;
-        // The members that complete a move end it in the same step; the leader hears in the answer if that took its leadership.
+        // The members that complete a move end it in the same step.
         let settled = election::settle(partition, after, |b| self.is_active(b));
         Ok(settled.unwrap_or_else(|| {
             // Nothing changed. The asker expects an answer with an epoch of its own, as for any other change.

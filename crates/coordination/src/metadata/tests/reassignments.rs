@@ -41,7 +41,7 @@ fn a_partition_moves_once_its_target_is_in_sync() {
             isr t-0 by=1 to=1,2,3 => (Some(1), 0, [1, 2, 3], 2)
             t-0: [3, 4, 1, 2] / [1, 2, 3] / 1 @0 .2
               moving from [1, 2] to [3, 4]
-            isr t-0 by=1 to=1,2,3,4 => (Some(3), 1, [3, 4], 3)
+            isr t-0 by=1 to=1,2,3,4 => error: The AlterPartition request successfully updated the partition state but the leader has changed.
             t-0: [3, 4] / [3, 4] / 3 @1 .3
         "#]],
     );
@@ -131,7 +131,7 @@ fn a_cancelled_move_returns_to_the_order_it_came_from() {
         ",
         expect![[r#"
             reassign t-0 to=4,2 => ()
-            isr t-0 by=1 to=1,2,4 => (Some(4), 1, [2, 4], 2)
+            isr t-0 by=1 to=1,2,4 => error: The AlterPartition request successfully updated the partition state but the leader has changed.
             t-0: [4, 2] / [2, 4] / 4 @1 .2
             reassign t-0 to=3,4 => ()
             t-0: [3, 4, 2] / [2, 4] / 4 @1 .3
@@ -159,7 +159,7 @@ fn a_move_that_changes_its_target_drops_whom_only_the_former_named() {
         ",
         expect![[r#"
             reassign t-0 to=3,2 => ()
-            isr t-0 by=1 to=1,2,3 => (Some(3), 1, [2, 3], 2)
+            isr t-0 by=1 to=1,2,3 => error: The AlterPartition request successfully updated the partition state but the leader has changed.
             t-0: [3, 2] / [2, 3] / 3 @1 .2
             reassign t-0 to=1,2 => ()
             t-0: [1, 2, 3] / [2, 3] / 3 @1 .3
@@ -223,7 +223,7 @@ fn a_move_outlives_the_loss_of_brokers_on_both_sides() {
             t-0: [3, 4, 1, 2] / [2, 4] / 2 @1 .3
               moving from [1, 2] to [3, 4]
             unfence 3 => ()
-            isr t-0 by=2 to=2,4,3 => (Some(3), 2, [4, 3], 4)
+            isr t-0 by=2 to=2,4,3 => error: The AlterPartition request successfully updated the partition state but the leader has changed.
             t-0: [3, 4] / [4, 3] / 3 @2 .4
         "#]],
     );
