@@ -11,11 +11,12 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::place::{Place, Ports};
 use crate::project::{self, Profile};
 use crate::{kafka, raw, wait};
 
-/// Kafka's JVM on a busy machine with two cores sets this bound; `ottla` is ready in a tenth of a second.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Three of Kafka's JVMs on a busy machine with two cores set this bound; `ottla` is ready in a tenth of a second.
+const READY_WITHIN: Duration = Duration::from_secs(120);
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
 
 /// Which broker runs.
@@ -23,7 +24,7 @@ const EXIT_WITHIN: Duration = Duration::from_secs(30);
 pub enum Kind {
     /// The binary of this workspace.
     Ottla,
-    /// Apache Kafka, one combined broker and controller, as the peer.
+    /// Apache Kafka, brokers that are controllers as well, as the peer.
     Kafka,
 }
 
@@ -57,6 +58,8 @@ pub struct Spec {
     pub trace: Option<(&'static str, PathBuf)>,
     /// The heap of Kafka's JVM, as `-Xmx` writes it.
     pub kafka_heap: &'static str,
+    /// Where it stands in a cluster; a broker by itself when `None`.
+    pub place: Option<Place>,
 }
 
 impl Spec {
@@ -71,6 +74,7 @@ impl Spec {
             data_dir: None,
             trace: None,
             kafka_heap: "512m",
+            place: None,
         }
     }
 
@@ -112,10 +116,11 @@ impl Spec {
 pub struct Broker {
     spec: Spec,
     child: Child,
-    port: u16,
-    api_port: u16,
+    host: String,
+    ports: Ports,
     scratch: TempDir,
     data_dir: PathBuf,
+    started: Instant,
     ready_after: Duration,
     expected: Vec<String>,
 }
@@ -127,40 +132,51 @@ impl Broker {
     }
 
     fn launch(spec: Spec) -> anyhow::Result<Self> {
+        let mut broker = Self::spawn(spec)?;
+        broker.wait_ready()?;
+        Ok(broker)
+    }
+
+    /// Starts the process and does not wait for it: the brokers of a cluster are ready together.
+    pub(crate) fn spawn(spec: Spec) -> anyhow::Result<Self> {
         let parent = project::target().join("it");
         std::fs::create_dir_all(&parent)?;
         let scratch = tempfile::Builder::new().prefix("broker-").tempdir_in(parent)?;
         let data_dir = spec.data_dir.clone().unwrap_or_else(|| scratch.path().join("data"));
-        let (port, api_port) = (free_port(), free_port());
+        let (host, ports) = match &spec.place {
+            Some(place) => (place.host.clone(), place.ports),
+            None => ("127.0.0.1".to_owned(), Ports::free()),
+        };
         if spec.kind == Kind::Kafka {
-            kafka::format(&spec, scratch.path(), &data_dir, port)?;
+            kafka::format(&spec, scratch.path(), &data_dir, ports)?;
         }
         if spec.kind == Kind::Ottla {
             // The first test of a run waits for the compiler here; the others for the first.
             project::ottla(spec.profile)?;
         }
-        let begin = Instant::now();
-        let child = spawn(&spec, scratch.path(), &data_dir, (port, api_port))?;
-        let mut broker = Self {
+        let started = Instant::now();
+        let child = spawn(&spec, scratch.path(), &data_dir, ports)?;
+        Ok(Self {
             spec,
             child,
-            port,
-            api_port,
+            host,
+            ports,
             scratch,
             data_dir,
+            started,
             ready_after: Duration::ZERO,
             expected: Vec::new(),
-        };
-        broker.wait_ready(begin)?;
-        Ok(broker)
+        })
     }
 
-    fn wait_ready(&mut self, begin: Instant) -> anyhow::Result<()> {
+    /// The brokers of a cluster wait for each other: the time runs from now, when all of them are started.
+    pub(crate) fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let begin = Instant::now();
         loop {
             if let Ok(mut connection) = raw::Connection::open(&self.address())
                 && connection.api_versions().is_ok()
             {
-                self.ready_after = begin.elapsed();
+                self.ready_after = self.started.elapsed();
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
@@ -173,14 +189,14 @@ impl Broker {
         }
     }
 
-    /// `127.0.0.1:PORT`.
+    /// `127.0.0.1:PORT`; in a cluster with a network of its own, this broker's address there.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.ports.kafka)
     }
 
-    /// `127.0.0.1:PORT` of Ottla's gRPC and HTTP listener.
+    /// The same for Ottla's gRPC and HTTP listener.
     pub fn api_address(&self) -> String {
-        format!("127.0.0.1:{}", self.api_port)
+        format!("{}:{}", self.host, self.ports.api)
     }
 
     /// The process id.
@@ -214,7 +230,8 @@ impl Broker {
         without_escapes(&String::from_utf8_lossy(&bytes))
     }
 
-    fn log_file(&self) -> PathBuf {
+    /// Where that is kept, as long as this value lives.
+    pub fn log_file(&self) -> PathBuf {
         self.scratch.path().join("log")
     }
 
@@ -276,10 +293,23 @@ impl Broker {
 
     /// Starts the process again on the same directory and port, after [`Broker::kill`] or [`Broker::terminate`].
     pub fn restart(&mut self) {
-        let begin = Instant::now();
-        self.child = spawn(&self.spec, self.scratch.path(), &self.data_dir, (self.port, self.api_port))
-            .expect("a second start");
-        self.wait_ready(begin).unwrap_or_else(|error| panic!("restarting: {error:#}"));
+        self.respawn().expect("a second start");
+        self.wait_ready().unwrap_or_else(|error| panic!("restarting: {error:#}"));
+    }
+
+    /// [`Broker::restart`] without waiting for it; a directory that is gone is formatted anew where Kafka needs that.
+    pub(crate) fn respawn(&mut self) -> anyhow::Result<()> {
+        if self.spec.kind == Kind::Kafka {
+            kafka::format(&self.spec, self.scratch.path(), &self.data_dir, self.ports)?;
+        }
+        self.started = Instant::now();
+        self.child = spawn(&self.spec, self.scratch.path(), &self.data_dir, self.ports)?;
+        Ok(())
+    }
+
+    /// Whether the process is there, stopped or not.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 }
 
@@ -302,13 +332,16 @@ impl Drop for Broker {
     }
 }
 
-fn spawn(spec: &Spec, scratch: &Path, data_dir: &Path, ports: (u16, u16)) -> anyhow::Result<Child> {
+fn spawn(spec: &Spec, scratch: &Path, data_dir: &Path, ports: Ports) -> anyhow::Result<Child> {
     let mut command = match spec.kind {
         Kind::Ottla => ottla(spec, data_dir, ports)?,
         Kind::Kafka => kafka::command(spec, scratch),
     };
     if let Some((calls, file)) = &spec.trace {
         command = traced(&command, calls, file);
+    }
+    if let Some(place) = &spec.place {
+        command = place.inside(command);
     }
     let log = File::options().create(true).append(true).open(scratch.join("log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(scratch);
@@ -324,15 +357,20 @@ fn traced(command: &Command, calls: &str, file: &Path) -> Command {
     strace
 }
 
-fn ottla(spec: &Spec, data_dir: &Path, (kafka, api): (u16, u16)) -> anyhow::Result<Command> {
+fn ottla(spec: &Spec, data_dir: &Path, ports: Ports) -> anyhow::Result<Command> {
     let mut command = Command::new(project::ottla(spec.profile)?);
     command.arg("serve").arg("--data-dir").arg(data_dir).env_remove("RUST_LOG");
     command.envs(spec.environment.iter().map(|(name, value)| (name, value)));
     if let Some(file) = &spec.config_file {
         command.arg("--config").arg(file);
     }
-    command.arg("--set").arg(format!("listeners=PLAINTEXT://127.0.0.1:{kafka},API://127.0.0.1:{api}"));
-    for (key, value) in &spec.settings {
+    let listeners = match &spec.place {
+        Some(place) => place.ottla_listeners(),
+        None => format!("PLAINTEXT://127.0.0.1:{},API://127.0.0.1:{}", ports.kafka, ports.api),
+    };
+    command.arg("--set").arg(format!("listeners={listeners}"));
+    let place = spec.place.as_ref().map(Place::ottla_settings).unwrap_or_default();
+    for (key, value) in place.iter().chain(&spec.settings) {
         command.arg("--set").arg(format!("{key}={value}"));
     }
     Ok(command)
@@ -340,7 +378,7 @@ fn ottla(spec: &Spec, data_dir: &Path, (kafka, api): (u16, u16)) -> anyhow::Resu
 
 /// The command that would start a second `ottla` on the directory of a running one.
 pub fn second_on(broker: &Broker) -> Command {
-    ottla(&broker.spec, &broker.data_dir, (free_port(), free_port())).expect("the binary is built")
+    ottla(&broker.spec, &broker.data_dir, Ports::free()).expect("the binary is built")
 }
 
 /// User and system CPU time of a process, to the kernel's clock tick.

@@ -1,20 +1,21 @@
-//! How Apache Kafka is started as a peer: one process that is broker and controller.
+//! How Apache Kafka is started as a peer: a process that is broker and controller, or several that are a cluster.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::ensure;
 
-use crate::broker::{Spec, free_port};
+use crate::broker::Spec;
+use crate::place::{Place, Ports};
 use crate::tools;
 
 /// Any valid cluster id; a fresh directory has no other.
 const CLUSTER_ID: &str = "G_BBSZcOSfuktpIyOqM7CQ";
 
 /// Writes the configuration and formats the data directory, unless it was formatted before.
-pub fn format(spec: &Spec, scratch: &Path, data_dir: &Path, port: u16) -> anyhow::Result<()> {
+pub fn format(spec: &Spec, scratch: &Path, data_dir: &Path, ports: Ports) -> anyhow::Result<()> {
     std::fs::write(scratch.join("log.yaml"), "Configuration:\n  Loggers:\n    Root: {level: \"OFF\"}\n")?;
-    std::fs::write(scratch.join("server.properties"), properties(spec, data_dir, port))?;
+    std::fs::write(scratch.join("server.properties"), properties(spec, data_dir, ports))?;
     if data_dir.join("meta.properties").exists() {
         return Ok(());
     }
@@ -48,24 +49,18 @@ fn java(scratch: &Path, heap: &str) -> Command {
     command
 }
 
-fn properties(spec: &Spec, data_dir: &Path, port: u16) -> String {
-    let controller = free_port();
-    let mut text = format!(
-        "process.roles=broker,controller\n\
-         node.id=1\n\
-         controller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
-         controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-         log.dirs={}\n\
-         offsets.topic.replication.factor=1\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n",
-        data_dir.display()
-    );
+fn properties(spec: &Spec, data_dir: &Path, ports: Ports) -> String {
+    let place = spec.place.clone().unwrap_or_else(|| alone(ports));
+    let mut text = format!("{}log.dirs={}\n", place.kafka_properties(), data_dir.display());
     for (key, value) in spec.settings.iter().filter(|(key, _)| !key.starts_with("ottla.")) {
         text.push_str(&format!("{key}={value}\n"));
     }
     text
+}
+
+/// The place of a broker by itself, which is its own controller.
+fn alone(ports: Ports) -> Place {
+    let host = "127.0.0.1".to_owned();
+    let voters = Place::voter(1, &host, ports);
+    Place { id: 1, host, ports, voters, votes: true, brokers: 1, namespace: None }
 }

@@ -11,12 +11,19 @@
 //! | [`tools`] | foreign programs under `target/tools`: present, or a loud skip (a failure when `CI` is set) |
 //! | [`broker`] | one broker process: start, ready, log, memory, CPU, signals |
 //! | [`kafka`] | how Apache Kafka is started as a peer |
+//! | [`place`] | a broker's place in a cluster: id, listeners, voters |
+//! | [`cluster`] | several brokers: faults one by one, who leads, who is in sync |
+//! | [`history`] | what idempotent writers were told against what is stored: lost, doubled, reordered |
+//! | [`chaos`] | faults of every kind on a cluster under writers, from a seed |
+//! | [`writer`] | a writer process that records such a history |
+//! | [`small_disk`] | a file system that fills up |
 //! | [`raw`] | hand-made request frames over a socket |
 //! | [`http2`] | hand-made HTTP/2 requests over a socket |
 //! | [`batch`] | hand-made record batches, right and wrong ones |
 //! | [`clients`] | kcat and the Python clients |
 //! | [`toolbox`] | Kafka's command-line tools, many in one JVM |
 //! | [`interop`] | consumer groups of foreign clients, the same story for each |
+//! | [`scrape`] | what a broker tells Prometheus |
 //! | [`wait`] | waiting on a condition with a deadline |
 //! | [`document`] | a document's code blocks: what is run, and what it should print |
 //! | [`walkthrough`] | a document's blocks, run in order as a reader would paste them |
@@ -30,14 +37,21 @@
 
 pub mod batch;
 pub mod broker;
+pub mod chaos;
 pub mod clients;
+pub mod cluster;
 pub mod document;
+pub mod history;
 pub mod http2;
 pub mod interop;
 pub mod kafka;
+pub mod place;
 pub mod project;
 pub mod raw;
+pub mod scrape;
+pub mod small_disk;
 pub mod toolbox;
 pub mod tools;
 pub mod wait;
 pub mod walkthrough;
+pub mod writer;

@@ -24,10 +24,12 @@ pub mod api {
     pub const LIST_OFFSETS: i16 = 2;
     pub const METADATA: i16 = 3;
     pub const OFFSET_FETCH: i16 = 9;
+    pub const FIND_COORDINATOR: i16 = 10;
     pub const API_VERSIONS: i16 = 18;
     pub const CREATE_TOPICS: i16 = 19;
     pub const INIT_PRODUCER_ID: i16 = 22;
     pub const CREATE_PARTITIONS: i16 = 37;
+    pub const DESCRIBE_QUORUM: i16 = 55;
 }
 
 /// Kafka's error codes that the tests name.
@@ -252,11 +254,7 @@ impl Connection {
             .i32(30_000)
             .i8(0);
         let answer = self.call(api::CREATE_TOPICS, 4, &body.0)?;
-        let mut reader = Reader(&answer);
-        reader.i32()?;
-        for (name, code, message) in
-            reader.array(|reader| Ok((reader.string()?, reader.i16()?, reader.string()?)))?
-        {
+        for (name, code, message) in created(&answer)? {
             ensure!(code == error::NONE, "creating {name:?}: error {code} {message:?}");
         }
         crate::wait::until("leaders", Duration::from_secs(10), || {
@@ -387,6 +385,13 @@ impl Connection {
             Ok(Some(found))
         })
     }
+}
+
+/// What CreateTopics 4 answered: name, error code and message of each topic.
+pub fn created(answer: &[u8]) -> anyhow::Result<Vec<(Option<String>, i16, Option<String>)>> {
+    let mut reader = Reader(answer);
+    reader.i32()?;
+    reader.array(|reader| Ok((reader.string()?, reader.i16()?, reader.string()?)))
 }
 
 /// The body of Produce 8 with the same batch for each partition.

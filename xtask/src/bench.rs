@@ -4,6 +4,8 @@
 //! what is measured; CPU is the broker process's own user and system time. Figures of different runs or machines do not compare: everything in the document
 //! comes from one run.
 
+mod failover;
+mod groups;
 mod grpc;
 mod load;
 mod machine;
@@ -14,7 +16,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use it::broker::{Broker, Kind, Spec};
 use it::project::{self, Profile};
 
@@ -29,9 +31,12 @@ const FETCH_PASSES: usize = 5;
 /// What the steady rate asks for.
 const STEADY_MB_PER_S: f64 = 100.0;
 
-/// What to measure.
+/// What to measure: produce and fetch beside Kafka, or a part of its own.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// How often each broker is measured, in turn.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
@@ -46,8 +51,22 @@ pub(crate) struct Options {
     output: PathBuf,
 }
 
+/// What is measured by itself.
+#[derive(Clone, Debug, Subcommand)]
+enum Part {
+    /// Measures consumer groups and compaction and writes docs/benchmarks-groups.md.
+    Groups(groups::Options),
+    /// Kills and stops leaders of three brokers, Kafka's and Ottla's, and writes docs/failover.md.
+    Failover(failover::Options),
+}
+
 /// Runs the rounds and writes the document.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    match &options.part {
+        Some(Part::Groups(options)) => return groups::run(options),
+        Some(Part::Failover(options)) => return failover::run(options),
+        None => {}
+    }
     let brokers: Vec<Kind> =
         [Kind::Kafka, Kind::Ottla].into_iter().filter(|kind| is_wanted(*kind, options)).collect();
     if brokers.contains(&Kind::Kafka) {

@@ -2,7 +2,10 @@
 #![allow(clippy::indexing_slicing, reason = "a tool for developers: a surprise stops it and says where")]
 
 mod bench;
+mod chaos;
+mod cluster;
 mod fuzz;
+mod image;
 mod interop;
 mod kafka_jars;
 mod mutants;
@@ -27,6 +30,11 @@ enum Command {
     Tools,
     /// Measures Ottla and Apache Kafka in turn and writes docs/benchmarks.md.
     Bench(bench::Options),
+    /// Faults of every kind on three brokers under idempotent producers; prints the longest outage of each kind.
+    Chaos(chaos::Options),
+    /// A cluster on loopback to try things on.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Compares our record batches with Kafka's own, both ways (needs Java and Maven).
     RecordOracle(record_oracle::Options),
     /// Runs the suites with foreign clients alone.
@@ -35,6 +43,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Runs partitions through random faults and crashes them at every operation, from seeds; with --mutants, breaks them first.
     Sim(sim::Options),
+    /// Builds the container image's files as the Dockerfile does, and runs a broker in nothing but them (needs root and musl-gcc).
+    Image,
     /// Regenerates `crates/wire/schema/` from Kafka's jars (needs Java and Maven).
     Schema,
     /// Lets Kafka's classes judge `crates/wire` (needs Java and Maven).
@@ -47,10 +57,13 @@ fn main() -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Tools => tools::install(),
         Command::Bench(options) => bench::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
+        Command::Cluster(command) => cluster::run(&command),
         Command::RecordOracle(options) => record_oracle::run(&options),
         Command::Interop(options) => interop::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Image => image::run(),
         Command::Schema => schema::run(),
         Command::Oracle(options) => oracle::run(&options),
     }

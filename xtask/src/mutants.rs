@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 /// A patch, and what its head says of it.
 struct Mutant {
@@ -21,8 +21,18 @@ struct Mutant {
     does: String,
     /// Names of invariants. One of them must be reported.
     breaks: String,
-    /// Empty for random runs, or the story whose crashes catch it.
-    story: String,
+    /// Where it is caught: in each of these.
+    searches: Vec<Search>,
+}
+
+/// What is run on a mutant.
+enum Search {
+    /// Random runs of one broker.
+    Storms,
+    /// Random runs of a cluster.
+    Cluster,
+    /// The crashes of a story.
+    Story(String),
 }
 
 /// Applies every patch and runs the judge on those whose name contains `only`.
@@ -36,19 +46,18 @@ pub(crate) fn run(only: &str) -> anyhow::Result<()> {
     let judge = build(root, &scratch, &mutants)?;
     println!("{} mutants built in {} s", mutants.len(), started.elapsed().as_secs());
     // With no switch on, the patches must change nothing, or what follows would prove nothing.
-    let (sound, said) = judge_with(&judge, "", "")?;
-    ensure!(sound, "the simulator finds a broken promise without any mutant:\n{said}");
+    for search in [Search::Storms, Search::Cluster] {
+        let (sound, said) = judge_with(&judge, "", &search)?;
+        ensure!(sound, "the simulator finds a broken promise without any mutant:\n{said}");
+    }
     let mut missed = Vec::new();
     for mutant in &chosen {
-        match caught(&judge, mutant)? {
-            Ok(line) => println!("caught {} by {}: {line}", mutant.name, mutant.search()),
-            Err(said) => missed.push(format!(
-                "{} ({}: {}) by {}: {said}",
-                mutant.name,
-                mutant.rule,
-                mutant.does,
-                mutant.search()
-            )),
+        for search in &mutant.searches {
+            match caught(&judge, mutant, search)? {
+                Ok(line) => println!("caught {} by {search}: {line}", mutant.name),
+                Err(said) => missed
+                    .push(format!("{} ({}: {}) by {search}: {said}", mutant.name, mutant.rule, mutant.does)),
+            }
         }
     }
     ensure!(missed.is_empty(), "not caught as they should be:\n{}", missed.join("\n"));
@@ -57,8 +66,8 @@ pub(crate) fn run(only: &str) -> anyhow::Result<()> {
 }
 
 /// What the judge said of a mutant: the line that reports one of the invariants it breaks, or else everything.
-fn caught(judge: &Path, mutant: &Mutant) -> anyhow::Result<Result<String, String>> {
-    let (survived, said) = judge_with(judge, &mutant.name, &mutant.story)?;
+fn caught(judge: &Path, mutant: &Mutant, search: &Search) -> anyhow::Result<Result<String, String>> {
+    let (survived, said) = judge_with(judge, &mutant.name, search)?;
     let reported = |line: &&str| {
         mutant.breaks.split(", ").any(|invariant| line.starts_with(&format!("{invariant} is broken")))
     };
@@ -69,8 +78,12 @@ fn caught(judge: &Path, mutant: &Mutant) -> anyhow::Result<Result<String, String
 }
 
 /// True if the judge found nothing with this mutant switched on, and what it said.
-fn judge_with(judge: &Path, mutant: &str, story: &str) -> anyhow::Result<(bool, String)> {
-    let where_to_look = if story.is_empty() { "storms" } else { story };
+fn judge_with(judge: &Path, mutant: &str, search: &Search) -> anyhow::Result<(bool, String)> {
+    let where_to_look = match search {
+        Search::Storms => "storms",
+        Search::Cluster => "cluster",
+        Search::Story(story) => story,
+    };
     let output = Command::new(judge).arg(where_to_look).env(VARIABLE, mutant).output()?;
     let said = [output.stdout, output.stderr].concat();
     Ok((output.status.success(), String::from_utf8_lossy(&said).trim().to_owned()))
@@ -144,21 +157,30 @@ impl Mutant {
             let value = head.find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
             value.map(str::to_owned).with_context(|| format!("no line '{field}: …' above the patch"))
         };
-        let search = field("Caught by")?;
-        let story = match search.strip_prefix("story ") {
-            Some(story) => story.to_owned(),
-            None => String::new(),
-        };
-        ensure!(!story.is_empty() || search == "random runs", "caught by 'random runs' or 'story NAME'");
+        let caught_by = field("Caught by")?;
+        let searches = caught_by.split(", ").map(Search::read).collect::<anyhow::Result<_>>()?;
         let (rule, does, breaks) = (field("Rule")?, field("Does")?, field("Breaks")?);
-        Ok(Self { name, patch: patch.to_owned(), rule, does, breaks, story })
+        Ok(Self { name, patch: patch.to_owned(), rule, does, breaks, searches })
     }
+}
 
-    fn search(&self) -> String {
-        if self.story.is_empty() {
-            "random runs".to_owned()
-        } else {
-            format!("the crashes of story `{}`", self.story)
+impl Search {
+    fn read(text: &str) -> anyhow::Result<Self> {
+        match (text, text.strip_prefix("story ")) {
+            ("random runs", _) => Ok(Self::Storms),
+            ("cluster runs", _) => Ok(Self::Cluster),
+            (_, Some(story)) => Ok(Self::Story(story.to_owned())),
+            _ => bail!("caught by 'random runs', 'cluster runs' or 'story NAME', or several of them"),
+        }
+    }
+}
+
+impl std::fmt::Display for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Storms => f.write_str("random runs"),
+            Self::Cluster => f.write_str("cluster runs"),
+            Self::Story(story) => write!(f, "the crashes of story `{story}`"),
         }
     }
 }

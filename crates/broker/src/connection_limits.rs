@@ -5,7 +5,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use anyhow::Context;
-use ottla_kafka::Limits;
+use ottla_kafka::{Limits, PeerOptions};
 use ottla_node::connections::{Admission, AdmissionLimits, RequestMemory, Shared};
 use ottla_node::coordination::config::BrokerConfig;
 
@@ -18,6 +18,20 @@ pub(crate) fn of_one(config: &BrokerConfig) -> Limits {
         max_idle: config.connections.max_idle,
         max_fetch_bytes: config.fetches.max_bytes,
         max_fetch_sessions: config.fetches.max_sessions,
+    }
+}
+
+/// What this broker's connections to its peers may take.
+pub(crate) fn of_peers(config: &BrokerConfig) -> PeerOptions {
+    let replication = &config.replication;
+    PeerOptions {
+        own: config.node_id,
+        timeout: replication.socket_timeout,
+        // The first batch of an answer comes whole: no larger than the request that brought it.
+        max_response_bytes: replication
+            .fetch_response_max_bytes
+            .saturating_add(config.connections.max_request_bytes),
+        receive_buffer: replication.socket_receive_buffer,
     }
 }
 

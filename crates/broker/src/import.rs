@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use ottla_cli::{ImportHost, ImportTarget, NewTopic};
+use ottla_cli::{ImportHost, ImportJournal, ImportTarget, NewTopic};
 use ottla_node::SystemClock;
 use ottla_node::coordination::config::{self, BrokerConfig, Scope};
 use ottla_node::coordination::metadata::{Command, Image, ImportTopics, ImportedTopic, Response};
@@ -23,6 +23,41 @@ use crate::settings;
 
 /// The `node.id` of a directory that is new, as the default configuration has it.
 const DEFAULT_NODE: BrokerId = BrokerId::new(1);
+
+/// Topics of an interrupted import that are named in the log; the others are counted.
+const MAX_NAMED_TOPICS: usize = 10;
+
+/// Says so if an import into this directory was interrupted before its topics were created: they may be expected here.
+pub(crate) fn tell_if_interrupted(data_dir: &Path, image: &Image) {
+    let journal = match ImportJournal::read(data_dir) {
+        Ok(Some(journal)) => journal,
+        Ok(None) => return,
+        Err(error) => {
+            return tracing::warn!(
+                %error,
+                "an import into this data directory was interrupted, and what it was cannot be read; nothing of it is served"
+            );
+        }
+    };
+    let missing: Vec<&str> = journal
+        .topics
+        .iter()
+        .filter(|(_, id)| image.topic_by_id(*id).is_none())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let mut topics = missing.iter().take(MAX_NAMED_TOPICS).copied().collect::<Vec<_>>().join(", ");
+    if let Some(others @ 1..) = missing.len().checked_sub(MAX_NAMED_TOPICS) {
+        topics = format!("{topics} and {others} more");
+    }
+    tracing::warn!(
+        source_cluster = journal.cluster,
+        topics,
+        "an import into this data directory was interrupted, and these topics are not served; stop this broker and run the same `ottla log import` again, which ends it"
+    );
+}
 
 /// Opens data directories of this machine.
 #[derive(Debug)]
@@ -77,7 +112,8 @@ impl StoppedBroker {
         let directory = Arc::new(open_directory(&config, raise_descriptors())?);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let may_be_clean = is_new || directory.was_clean();
-        let quorum = runtime.block_on(start_quorum(&config, &directory, random))?;
+        let quorum =
+            runtime.block_on(start_quorum(&config, None, &directory, Uuid::from_random(random()), random))?;
         Ok(Self {
             config,
             directory,

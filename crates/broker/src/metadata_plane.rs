@@ -7,7 +7,7 @@ use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError, QuorumStatus};
 use ottla_quorum::Quorum;
 use tokio::sync::watch;
 
-/// A voter of the quorum in this process.
+/// This process's node of the quorum.
 pub(crate) struct LocalVoter(pub(crate) Arc<Quorum>);
 
 impl MetadataPlane for LocalVoter {

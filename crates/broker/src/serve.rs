@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use ottla_kafka::{Front, Limits, SocketBuffers};
+use ottla_kafka::{Front, Limits, PeerClient, SocketBuffers};
 use ottla_node::connections::Shared;
 use ottla_node::coordination::config::BrokerConfig;
 use ottla_node::record::{DirectoryId, Uuid};
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::connection_limits;
 use crate::greeting::greeting;
+use crate::import;
 use crate::limits::{Descriptors, raise_descriptors};
 use crate::membership::{Membership, start_quorum};
 use crate::metadata_plane::LocalVoter;
@@ -103,25 +104,30 @@ impl Broker {
         let bound = config.listeners.iter().map(|listener| sockets::bind(listener, backlog, buffers));
         let bound = bound.collect::<anyhow::Result<Vec<Bound>>>()?;
         let endpoints: Vec<_> = bound.iter().map(|bound| bound.advertised.clone()).collect();
+        let controlled = config.quorum.as_ref().map(sockets::bind_control).transpose()?;
 
+        let incarnation = Uuid::from_random(random());
         let (in_control, of_control) = (config.clone(), Arc::clone(&directory));
-        let quorum = control.spawn(async move { start_quorum(&in_control, &of_control, random).await });
+        let quorum = control.spawn(async move {
+            start_quorum(&in_control, controlled, &of_control, incarnation, random).await
+        });
         let quorum = Arc::new(quorum.await??);
         settings.apply_dynamic(&quorum.images().borrow());
         let config = settings.broker.config.clone();
-        let incarnation = Uuid::from_random(random());
         let membership =
             Membership::register(Arc::clone(&quorum), &config, &directory, endpoints, incarnation).await?;
+        import::tell_if_interrupted(&config.data_dir, &quorum.images().borrow());
         let node = Node::start(Parts {
             settings: settings.broker,
             directory,
             metadata: Arc::new(LocalVoter(Arc::clone(&quorum))),
+            peers: Arc::new(PeerClient::new(connection_limits::of_peers(&config))),
             clock: Arc::new(SystemClock::start()),
             broker_epoch: membership.epoch,
             random,
         })
         .await?;
-        membership.unfence().await?;
+        membership.unfence(&node).await?;
         let unfenced_at = quorum.images().borrow().version();
         node.follow_to(unfenced_at).await?;
 
@@ -182,7 +188,7 @@ impl Broker {
 
     async fn stop(self) -> anyhow::Result<()> {
         let Self { node, quorum, membership, mut fronts, stopping, .. } = self;
-        if let Err(error) = membership.begin_shutdown().await {
+        if let Err(error) = membership.begin_shutdown(&node).await {
             tracing::warn!(
                 "the cluster was not told of this stop, and takes this broker for alive until its session ends: {error:#}"
             );

@@ -58,8 +58,8 @@ impl Loaded {
         match resolved {
             // Sockets are bound already, and where the data is cannot change under it.
             Ok(config) => {
-                let BrokerConfig { listeners, data_dir, node_id, .. } = self.broker.config.clone();
-                self.broker.config = BrokerConfig { listeners, data_dir, node_id, ..config };
+                let BrokerConfig { listeners, quorum, data_dir, node_id, .. } = self.broker.config.clone();
+                self.broker.config = BrokerConfig { listeners, quorum, data_dir, node_id, ..config };
             }
             Err(error) => {
                 tracing::warn!(

@@ -14,6 +14,13 @@ pub(crate) struct Bound {
     pub(crate) advertised: metadata::Endpoint,
 }
 
+/// The control listener, bound, and where the other nodes reach it.
+#[derive(Debug)]
+pub(crate) struct BoundControl {
+    pub(crate) listener: ottla_quorum::ControlListener,
+    pub(crate) address: String,
+}
+
 /// The socket of one front door.
 pub(crate) enum Socket {
     /// Kafka's wire protocol.
@@ -72,6 +79,23 @@ pub(crate) fn bind(
         port: if port == 0 { address.port() } else { port },
     };
     Ok(Bound { socket, advertised })
+}
+
+/// Binds the listener for other nodes.
+pub(crate) fn bind_control(settings: &config::QuorumSettings) -> anyhow::Result<BoundControl> {
+    let bind = || -> anyhow::Result<ottla_quorum::ControlListener> {
+        let port = settings.bind.port;
+        Ok(match settings.bind.host.as_str() {
+            "" => ottla_quorum::ControlListener::bind((Ipv6Addr::UNSPECIFIED, port).into())
+                .or_else(|_| ottla_quorum::ControlListener::bind((Ipv4Addr::UNSPECIFIED, port).into()))?,
+            _ => ottla_quorum::ControlListener::bind(resolve(&settings.bind)?)?,
+        })
+    };
+    let listener = bind().with_context(|| format!("cannot listen on {}", settings.bind))?;
+    let Endpoint { host, port, .. } = &settings.advertised;
+    let port = if *port == 0 { listener.local_address()?.port() } else { *port };
+    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    Ok(BoundControl { listener, address })
 }
 
 fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {

@@ -50,7 +50,7 @@ pub mod output;
 pub mod place;
 pub mod record_format;
 
-pub use commands::log::import::{ImportHost, ImportTarget, NewTopic};
+pub use commands::log::import::{ImportHost, ImportTarget, Journal as ImportJournal, NewTopic};
 pub use commands::{Command, Ports, run};
 pub use failure::Failure;
 pub use output::{Form, Output};

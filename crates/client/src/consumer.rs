@@ -13,27 +13,24 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_core::Stream;
 use ottla_record::Offset;
 use ottla_rpc::v1::log_client::LogClient;
 use ottla_rpc::{KafkaError, v1};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tonic::{Status, Streaming};
 
 pub use settings::{ConsumerBuilder, Isolation, OutOfRange, Start};
 
-use crate::backoff::Random;
 use crate::client::{Client, with_deadline};
 use crate::connection::Picked;
 use crate::error::Error;
 use crate::record::ConsumerRecord;
+use crate::trouble::Trouble;
 pub(crate) use message::Message;
 use settings::Settings;
 
-/// A topic that is unknown for so long is taken to be missing, not in the making.
-const TOPIC_TIMEOUT: Duration = Duration::from_secs(5);
 /// Beyond a batch, what a message takes.
 const MESSAGE_OVERHEAD: usize = 1 << 20;
 
@@ -71,10 +68,7 @@ pub struct Consumer {
     message: Option<Message>,
     /// Partitions whose end was reached and not told.
     ends: VecDeque<Key>,
-    random: Random,
-    attempts: u32,
-    /// Since when nothing has worked.
-    trouble_since: Option<Instant>,
+    trouble: Trouble,
 }
 
 /// What a consumer meets.
@@ -164,6 +158,7 @@ struct Opened {
 impl Consumer {
     fn new(client: Client, settings: Settings) -> Self {
         Self {
+            trouble: Trouble::new(client.backoff()),
             client,
             settings,
             partitions: BTreeMap::new(),
@@ -171,9 +166,6 @@ impl Consumer {
             records: VecDeque::new(),
             message: None,
             ends: VecDeque::new(),
-            random: Random::from_entropy(),
-            attempts: 0,
-            trouble_since: None,
         }
     }
 
@@ -370,8 +362,7 @@ impl Consumer {
         self.message = None;
         self.ends.clear();
         self.phase = Phase::Idle;
-        self.trouble_since = None;
-        self.attempts = 0;
+        self.trouble.is_over();
     }
 
     fn poll_record(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ConsumerRecord, Error>>> {
@@ -413,8 +404,7 @@ impl Consumer {
                 },
                 Phase::Reading(picked, stream) => match ready!(Pin::new(stream).poll_next(cx)) {
                     Some(Ok(response)) => {
-                        self.trouble_since = None;
-                        self.attempts = 0;
+                        self.trouble.is_over();
                         self.received(response);
                         continue;
                     }
@@ -535,25 +525,7 @@ impl Consumer {
         if error.is(KafkaError::OFFSET_OUT_OF_RANGE) {
             return self.out_of_range(error);
         }
-        if !error.is_retriable() {
-            return Some(error);
-        }
-        let since = *self.trouble_since.get_or_insert_with(Instant::now);
-        let missing = error.is(KafkaError::UNKNOWN_TOPIC_OR_PARTITION);
-        let patience = if missing { TOPIC_TIMEOUT } else { self.settings.give_up_after };
-        if since.elapsed() < patience {
-            return None;
-        }
-        self.trouble_since = None;
-        if missing {
-            return Some(error);
-        }
-        Some(Error::TimedOut {
-            what: "reaching a broker",
-            after: patience,
-            maybe_sent: false,
-            last: Some(Box::new(error)),
-        })
+        self.trouble.tell(error, self.settings.give_up_after, "reaching a broker")
     }
 
     fn out_of_range(&mut self, error: Error) -> Option<Error> {
@@ -572,9 +544,7 @@ impl Consumer {
     fn wait_a_little(&mut self) {
         self.records.clear();
         self.message = None;
-        self.attempts += 1;
-        let wait = self.client.backoff().wait(self.attempts, &mut self.random);
-        self.phase = Phase::Waiting(Box::pin(sleep(wait)));
+        self.phase = Phase::Waiting(Box::pin(sleep(self.trouble.wait())));
     }
 }
 

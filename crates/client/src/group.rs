@@ -12,12 +12,11 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_core::Stream;
 use ottla_record::Offset;
+use ottla_rpc::v1;
 use ottla_rpc::v1::groups_client::GroupsClient;
-use ottla_rpc::{KafkaError, v1};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,12 +24,12 @@ use tonic::{Status, Streaming};
 
 pub use settings::GroupConsumerBuilder;
 
-use crate::backoff::Random;
 use crate::client::Client;
 use crate::connection::Picked;
 use crate::consumer::Start;
 use crate::error::Error;
 use crate::record::ConsumerRecord;
+use crate::trouble::Trouble;
 use membership::Membership;
 use settings::Settings;
 
@@ -38,8 +37,6 @@ use settings::Settings;
 const MAX_REQUESTS: usize = 1024;
 /// Beyond a batch, what a message takes.
 const MESSAGE_OVERHEAD: usize = 1 << 20;
-/// A topic that is unknown for so long is taken to be missing, not in the making.
-const TOPIC_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A member of a consumer group: reads the partitions that the group gives it, as a [`Stream`] of records.
 ///
@@ -76,10 +73,7 @@ pub struct GroupConsumer {
     commit_timer: Option<Pin<Box<Sleep>>>,
     /// Why the last stream ended, until that is dealt with.
     broken: Option<Error>,
-    random: Random,
-    attempts: u32,
-    /// Since when nothing has worked.
-    trouble_since: Option<Instant>,
+    trouble: Trouble,
 }
 
 /// One partition of one topic.
@@ -168,15 +162,13 @@ impl GroupConsumer {
         let membership =
             Membership::new(settings.prefetch, settings.max_batch, settings.commit_interval.is_some());
         Self {
+            trouble: Trouble::new(client.backoff()),
             client,
             settings,
             phase: Phase::Idle,
             membership,
             commit_timer: None,
             broken: None,
-            random: Random::from_entropy(),
-            attempts: 0,
-            trouble_since: None,
         }
     }
 
@@ -500,8 +492,7 @@ impl GroupConsumer {
                     return;
                 }
                 Poll::Ready(Some(Ok(response))) => {
-                    self.trouble_since = None;
-                    self.attempts = 0;
+                    self.trouble.is_over();
                     self.membership.received(response);
                 }
                 Poll::Ready(Some(Err(status))) => break self.client.failure(&joined.picked, &status),
@@ -539,26 +530,9 @@ impl GroupConsumer {
     /// What to do about a failure; `Some` if the caller is to hear of it.
     fn after(&mut self, error: Error) -> Option<Error> {
         tracing::debug!(%error, "the member is not in the group");
-        self.attempts += 1;
-        let wait = self.client.backoff().wait(self.attempts, &mut self.random);
-        self.phase = Phase::Waiting(Box::pin(sleep(wait)));
+        self.phase = Phase::Waiting(Box::pin(sleep(self.trouble.wait())));
         self.commit_timer = None;
-        if !error.is_retriable() {
-            return Some(error);
-        }
-        let since = *self.trouble_since.get_or_insert_with(Instant::now);
-        let missing = error.is(KafkaError::UNKNOWN_TOPIC_OR_PARTITION);
-        let patience = if missing { TOPIC_TIMEOUT } else { self.settings.give_up_after };
-        if since.elapsed() < patience {
-            return None;
-        }
-        self.trouble_since = None;
-        Some(Error::TimedOut {
-            what: "joining the group",
-            after: patience,
-            maybe_sent: false,
-            last: Some(Box::new(error)),
-        })
+        self.trouble.tell(error, self.settings.give_up_after, "joining the group")
     }
 
     fn open(&self) -> Opening {

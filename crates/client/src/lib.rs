@@ -13,6 +13,7 @@
 //! | `error` | [`Error`]: what failed, and whether trying again can help |
 //! | `connection` | the cluster's addresses and the channels to them |
 //! | `backoff` | waits with jitter |
+//! | `trouble` | how long a reader's failures may last |
 //! | `size` | [`ByteSize`] |
 //!
 //! Every call ends: calls by [`ClientBuilder::request_timeout`], records by [`ProducerBuilder::delivery_timeout`]. Nothing
@@ -33,6 +34,7 @@ mod group;
 mod producer;
 mod record;
 mod size;
+mod trouble;
 
 pub use admin::{
     Admin, BrokerInfo, BrokerLoad, Cluster, Config, ConfigChanges, ConfigResource, ConfigSource,

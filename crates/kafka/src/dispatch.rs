@@ -105,6 +105,7 @@ pub(crate) const SERVED: &[Served] = &[
         handle: |call| call.now(apis::partition_reassignments::list_partition_reassignments),
     },
     Served { api: ApiKey::OffsetDelete, handle: |call| call.later(apis::group_offsets::offset_delete) },
+    Served { api: ApiKey::ElectLeaders, handle: |call| call.later(apis::elect_leaders::elect_leaders) },
     Served {
         api: ApiKey::IncrementalAlterConfigs,
         handle: |call| call.later(apis::alter_configs::incremental_alter_configs),
@@ -112,6 +113,10 @@ pub(crate) const SERVED: &[Served] = &[
     Served {
         api: ApiKey::DescribeCluster,
         handle: |call| call.now(apis::describe_cluster::describe_cluster),
+    },
+    Served {
+        api: ApiKey::UnregisterBroker,
+        handle: |call| call.later(apis::unregister_broker::unregister_broker),
     },
     Served {
         api: ApiKey::ConsumerGroupHeartbeat,

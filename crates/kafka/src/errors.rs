@@ -7,7 +7,7 @@ use ottla_node::admin::records::DeletionError;
 use ottla_node::coordination::group::GroupError;
 use ottla_node::coordination::metadata::{
     AlterConfigError, BrokerError, ConfigResource, CreatePartitionsError, CreateTopicError, DeleteTopicError,
-    ReassignError,
+    ElectLeaderError, ReassignError,
 };
 use ottla_node::producer_ids::ProducerIdError;
 use ottla_node::storage::AppendError;
@@ -196,6 +196,9 @@ pub(crate) fn deletion(error: DeletionError) -> ErrorCode {
             replication::DeleteRecordsError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             replication::DeleteRecordsError::Policy => ErrorCode::POLICY_VIOLATION,
             replication::DeleteRecordsError::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
+            replication::DeleteRecordsError::TimedOut | replication::DeleteRecordsError::Overloaded => {
+                ErrorCode::REQUEST_TIMED_OUT
+            }
             _ => ErrorCode::UNKNOWN_SERVER_ERROR,
         },
         DeletionError::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
@@ -210,6 +213,28 @@ pub(crate) fn producer_id(error: &ProducerIdError) -> ErrorCode {
         ProducerIdError::Refused(BrokerError::StaleEpoch { .. } | BrokerError::NotRegistered(_)) => {
             ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
         }
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn elect_leader(error: &ElectLeaderError) -> ErrorCode {
+    match error {
+        ElectLeaderError::UnknownTopic(_) | ElectLeaderError::UnknownPartition(..) => {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        }
+        ElectLeaderError::NotNeeded => ErrorCode::ELECTION_NOT_NEEDED,
+        ElectLeaderError::PreferredNotAvailable => ErrorCode::PREFERRED_LEADER_NOT_AVAILABLE,
+        ElectLeaderError::EligibleNotAvailable => ErrorCode::ELIGIBLE_LEADERS_NOT_AVAILABLE,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+/// Why nothing is done about a broker.
+pub(crate) fn broker(error: &BrokerError) -> ErrorCode {
+    match error {
+        BrokerError::NotRegistered(_) => ErrorCode::BROKER_ID_NOT_REGISTERED,
+        BrokerError::StaleEpoch { .. } => ErrorCode::STALE_BROKER_EPOCH,
+        BrokerError::StillRunning(_) => ErrorCode::INVALID_REQUEST,
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ottla_node::TopicKey;
 use ottla_record::{TopicId, Uuid};
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
@@ -26,6 +27,15 @@ const INITIAL_EPOCH: i32 = 0;
 pub(crate) enum Topic {
     Name(Arc<str>),
     Id(TopicId),
+}
+
+impl Topic {
+    pub(crate) fn key(&self) -> TopicKey<'_> {
+        match self {
+            Self::Name(name) => TopicKey::Name(name),
+            Self::Id(id) => TopicKey::Id(*id),
+        }
+    }
 }
 
 /// What a client wants of one partition.

@@ -11,6 +11,8 @@
 //! | `timing` | where a request's time goes |
 //! | `fetch_session` | incremental fetch sessions (KIP-227) |
 //! | `apis` | one file an API or family of APIs |
+//! | `leaders` | who leads instead, where a client asks the wrong broker |
+//! | [`peer`] | the other end: this broker as a follower of others |
 //! | `errors` | the one map to Kafka's error codes |
 //!
 //! Invariant: answers leave in the order of their requests. Only Produce requests overlap; anything else waits until what
@@ -27,10 +29,13 @@ mod errors;
 mod fetch_session;
 mod frame;
 pub mod front;
+mod leaders;
 pub mod listener;
 mod outbox;
+pub mod peer;
 mod reply;
 mod timing;
 
 pub use front::{Front, Limits};
 pub use listener::{DRAIN_TIMEOUT, Listener, SocketBuffers};
+pub use peer::{PeerClient, PeerOptions};

@@ -117,6 +117,12 @@ impl Cleaner {
         *closed
     }
 
+    /// Counts what a pass has done since it was looked at last: a large log takes minutes, and its progress is seen meanwhile.
+    fn advanced(&self, known: &mut PassReport, pass: &Pass) {
+        self.metrics.passed(known, pass.report());
+        *known = *pass.report();
+    }
+
     /// Looks at all compacted logs: the dirtiest of those that are due and were not tried in this round.
     fn dirtiest(
         &self,
@@ -172,7 +178,6 @@ impl Cleaner {
         let mut report = PassReport::default();
         let ended = self.pass(directory, clock, around, &host, config, cleanable, &mut report);
         let took = began.elapsed();
-        self.metrics.passed(&report);
         self.metrics.pass_seconds.observe(took);
         let (id, through) = (identity(&host), matches!(ended, Ended::Through));
         match ended {
@@ -240,6 +245,7 @@ impl Cleaner {
             Err(error) => return ended_by(error),
         };
         let ended = loop {
+            self.advanced(report, &pass);
             match pass.next_cleaned(&mut pace) {
                 Ok(Some(cleaned)) => match host.swap_cleaned(cleaned) {
                     Ok(()) => {}
@@ -250,7 +256,7 @@ impl Cleaner {
                 Err(error) => break ended_by(error),
             }
         };
-        *report = *pass.report();
+        self.advanced(report, &pass);
         if let Ended::Through = ended {
             let end = pass.end();
             // Under the partition's lock: a truncation or deletion that comes now must come behind it.

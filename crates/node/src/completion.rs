@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll, Waker};
 
 use ottla_record::Offset;
-use ottla_replication::{DeleteRecordsError, Produced};
+use ottla_replication::{DeleteRecordsError, FollowerFetchError, FollowerPosition, Produced};
 use ottla_storage::compaction::SwapError;
 use parking_lot::Mutex;
 
@@ -23,6 +23,8 @@ pub(crate) enum Waiter {
     DeleteRecords(Slot<Result<Offset, DeleteRecordsError>>),
     /// A coordinator's append.
     Append(AppendSlot),
+    /// A follower's slot.
+    FollowerFetch(Slot<Result<FollowerPosition, FollowerFetchError>>),
     /// The cleaner's thread.
     Swap(SyncSender<Result<(), SwapError>>),
 }
@@ -70,7 +72,7 @@ impl Waiter {
                 }
                 slot.complete(outcome.is_ok());
             }
-            Self::DeleteRecords(_) | Self::Swap(_) => {}
+            Self::DeleteRecords(_) | Self::FollowerFetch(_) | Self::Swap(_) => {}
         }
     }
 
@@ -78,6 +80,12 @@ impl Waiter {
         if let Self::Swap(cleaner) = self {
             // The cleaner waits for it, unless its thread is gone.
             let _gone = cleaner.send(outcome);
+        }
+    }
+
+    pub(crate) fn follower_fetched(self, outcome: Result<FollowerPosition, FollowerFetchError>) {
+        if let Self::FollowerFetch(slot) = self {
+            slot.complete(outcome);
         }
     }
 

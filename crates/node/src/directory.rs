@@ -6,8 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use crate::cleaner::Cleaner;
 use crate::flush::FlushCoordinator;
+use crate::in_sync::IsrProposals;
 use crate::keeper::Keeper;
 use crate::metrics::directory::DirectoryMetrics;
+use crate::metrics::replication::ReplicationMetrics;
 use crate::ports::Clock;
 
 /// The threads and clocks behind the partitions of one log directory.
@@ -17,6 +19,9 @@ pub(crate) struct DirectoryShell {
     pub(crate) keeper: Keeper,
     pub(crate) cleaner: Cleaner,
     pub(crate) metrics: Arc<DirectoryMetrics>,
+    /// What partitions led here want the cluster to decide.
+    pub(crate) isr: IsrProposals,
+    pub(crate) replication: Arc<ReplicationMetrics>,
     /// Some log could not be opened: then nothing is known of its files, and no stop is clean.
     pub(crate) some_log_is_shut: AtomicBool,
 }

@@ -42,6 +42,8 @@ pub struct FetchOptions {
     pub max_bytes: usize,
     /// Up to where.
     pub isolation: Isolation,
+    /// Whether copies serve, too, as far as they know to be committed (KIP-392).
+    pub from_followers: bool,
 }
 
 /// What a partition had.
@@ -131,7 +133,7 @@ impl Node {
             .map(|item| {
                 let host = topics.topic(item.topic).and_then(|topic| topic.partition(item.partition))?;
                 let max_bytes = item.max_bytes.min(left);
-                let fetched = read_current(host, &item, options.isolation, max_bytes, empty)?;
+                let fetched = read_current(host, &item, options, max_bytes, empty)?;
                 if let Some(slice) = &fetched.slice {
                     left = left.saturating_sub(slice.len);
                     empty = false;
@@ -209,12 +211,12 @@ pub fn is_enough(outcomes: &FetchOutcomes, min_bytes: usize) -> bool {
 fn read_current(
     host: &PartitionHost,
     item: &FetchItem<'_>,
-    isolation: Isolation,
+    options: FetchOptions,
     max_bytes: usize,
     min_one: bool,
 ) -> Result<Fetched, FetchError> {
     for _attempt in 0..MAX_STALE_VIEWS {
-        match read(&host.view(), item, isolation, max_bytes, min_one) {
+        match read(&host.view(), item, options, max_bytes, min_one) {
             Err(ReadFailure::Stale) => {}
             Err(ReadFailure::Answer(error)) => return Err(error),
             Ok(fetched) => return Ok(fetched),
@@ -224,7 +226,7 @@ fn read_current(
 }
 
 /// Views that may be overtaken one after the other before a read gives up.
-const MAX_STALE_VIEWS: usize = 8;
+pub(crate) const MAX_STALE_VIEWS: usize = 8;
 
 enum ReadFailure {
     Stale,
@@ -250,11 +252,15 @@ impl From<ReadError> for ReadFailure {
 fn read(
     view: &View,
     item: &FetchItem<'_>,
-    isolation: Isolation,
+    options: FetchOptions,
     max_bytes: usize,
     min_one: bool,
 ) -> Result<Fetched, ReadFailure> {
-    check_leader(view, item.current_leader_epoch)?;
+    let FetchOptions { isolation, from_followers, .. } = options;
+    match view.following {
+        Some(following) if from_followers => check_epoch(following.leader_epoch, item.current_leader_epoch)?,
+        _ => check_leader(view, item.current_leader_epoch)?,
+    };
     let (log_start, high_watermark) = (view.log_start, view.high_watermark);
     let out_of_range = FetchError::OffsetOutOfRange { log_start, high_watermark };
     let from = Offset::from_wire(item.offset).ok_or(out_of_range)?;
@@ -296,6 +302,10 @@ pub(crate) fn check_leader(view: &View, known: Option<LeaderEpoch>) -> Result<Le
         Availability::NotLeading { .. } => return Err(FetchError::NotLeader),
         Availability::Offline => return Err(FetchError::Storage),
     };
+    check_epoch(current, known)
+}
+
+fn check_epoch(current: LeaderEpoch, known: Option<LeaderEpoch>) -> Result<LeaderEpoch, FetchError> {
     match known {
         Some(epoch) if epoch < current => Err(FetchError::FencedLeaderEpoch { current }),
         Some(epoch) if epoch > current => Err(FetchError::UnknownLeaderEpoch { current }),

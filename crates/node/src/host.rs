@@ -36,7 +36,12 @@ pub struct PartitionHost {
     machine: Mutex<Option<Partition<Waiter>>>,
     inbox: Mutex<VecDeque<Event<Waiter>>>,
     view: ArcSwap<View>,
+    /// Who waits for more to read.
     fetchers: FetchWaiters,
+    /// Who waits for more to copy: the log's end, committed or not.
+    copiers: FetchWaiters,
+    /// Times that what a leader sent could not be appended.
+    refused_copies: AtomicU64,
     /// [`Partition::next_deadline`] in nanoseconds, so that the keeper can see without a lock whom to wake.
     next_deadline: AtomicU64,
     closed: AtomicBool,
@@ -71,6 +76,8 @@ impl PartitionHost {
             inbox: Mutex::default(),
             view,
             fetchers: FetchWaiters::default(),
+            copiers: FetchWaiters::default(),
+            refused_copies: AtomicU64::new(0),
             next_deadline: AtomicU64::new(u64::MAX),
             closed: AtomicBool::new(false),
             traffic,
@@ -105,6 +112,15 @@ impl PartitionHost {
 
     pub(crate) fn fetchers(&self) -> &FetchWaiters {
         &self.fetchers
+    }
+
+    pub(crate) fn copiers(&self) -> &FetchWaiters {
+        &self.copiers
+    }
+
+    /// Times that what a leader sent could not be appended.
+    pub(crate) fn refused_copies(&self) -> u64 {
+        self.refused_copies.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next_deadline(&self) -> Monotonic {
@@ -170,10 +186,12 @@ impl PartitionHost {
         let log = machine.take().map(|partition| partition.into_log(&mut effects));
         let mut view = View::clone(&self.view());
         view.availability = Availability::NotLeading { epoch: None };
+        view.following = None;
         self.view.store(Arc::new(view));
         drop(machine);
         self.execute(effects, FlushBy::Coordinator);
         self.fetchers.wake_all();
+        self.copiers.wake_all();
         self.drive_if_idle(FlushBy::Coordinator);
         log
     }
@@ -212,8 +230,11 @@ impl PartitionHost {
             let grown = self.publish(&effects);
             drop(machine);
             self.execute(std::mem::take(&mut effects), flush_by);
-            if grown {
+            if grown.readable {
                 self.fetchers.wake_all();
+            }
+            if grown.written {
+                self.copiers.wake_all();
             }
             // Somebody may have left an event between the last look and the unlock, and found the lock taken.
             if self.inbox.lock().is_empty() {
@@ -226,20 +247,24 @@ impl PartitionHost {
         }
     }
 
-    /// Stores the last view among the effects, under the lock so that views never go back. True if readers can see more.
-    fn publish(&self, effects: &[Effect<Waiter>]) -> bool {
+    /// Stores the last view among the effects, under the lock so that views never go back.
+    fn publish(&self, effects: &[Effect<Waiter>]) -> Grown {
         let mut latest = None;
         for effect in effects {
             if let Effect::Publish(view) = effect {
                 latest = Some(view.clone());
             }
         }
-        let Some(view) = latest else { return false };
+        let Some(view) = latest else { return Grown::default() };
         let before = self.view.load();
-        let grown = view.high_watermark != before.high_watermark
-            || view.last_stable != before.last_stable
-            || view.log_start != before.log_start
-            || view.availability != before.availability;
+        let other_role = view.availability != before.availability;
+        let grown = Grown {
+            readable: other_role
+                || view.high_watermark != before.high_watermark
+                || view.last_stable != before.last_stable
+                || view.log_start != before.log_start,
+            written: other_role || view.log_end != before.log_end || view.following != before.following,
+        };
         self.view.store(Arc::new(view));
         grown
     }
@@ -263,6 +288,13 @@ impl PartitionHost {
                     waiter.produced(outcome);
                 }
                 Effect::RecordsDeleted { waiter, outcome } => waiter.records_deleted(outcome),
+                Effect::FollowerFetched { waiter, outcome } => waiter.follower_fetched(outcome),
+                Effect::AlterIsr(proposal) => self.shell.isr.propose(Arc::clone(self), proposal),
+                Effect::CopyRefused(error) => {
+                    if self.refused_copies.fetch_add(1, Ordering::Relaxed) == 0 {
+                        tracing::error!(partition = ?self, %error, "what the leader sent could not be appended, and this copy falls behind; it is tried again");
+                    }
+                }
                 Effect::Swapped { waiter, outcome } => waiter.swapped(outcome),
                 Effect::Remove(segments) => {
                     let bytes = segments.iter().map(|segment| segment.bytes).sum();
@@ -275,6 +307,15 @@ impl PartitionHost {
             }
         }
     }
+}
+
+/// What a new view has more of than the one before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Grown {
+    /// Consumers see more, or something else than before.
+    readable: bool,
+    /// Followers do; or this replica's own next fetch is another one.
+    written: bool,
 }
 
 /// What a producer sent, remembered until it is known whether it was appended: a duplicate is not, and counts for nothing.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ottla_coordination::metadata::{Image, Topic, TopicChange};
 use ottla_record::{PartitionIndex, TopicId, Uuid};
 use ottla_replication::{Assignment, Event, Partition, PartitionConfig};
-use ottla_storage::{Log, LogDirectory, OpenError, TopicPartition};
+use ottla_storage::{Log, LogDirectory, OpenError, StorageError, TopicPartition};
 
 use crate::directory::DirectoryShell;
 use crate::host::PartitionHost;
@@ -37,16 +37,19 @@ impl Hosting {
         for change in image.topic_changes(older) {
             match change {
                 TopicChange::Created(topic) => opening.push(self.plan(None, image, topic)),
-                TopicChange::Changed { new, .. } => {
+                TopicChange::Changed { old, new } => {
                     let known = table.topic(TopicKey::Id(new.id())).ok().cloned();
                     if let Some(known) = &known {
                         self.configure(known, image, &new);
                     }
                     match known {
-                        Some(known) if known.partitions().len() == new.partition_count() => {
-                            assign(&known, &new)
+                        Some(known) if self.is_placed(&known, &new) => assign(&known, &new, Some(&old)),
+                        known => {
+                            if let Some(known) = &known {
+                                self.give_up(known, &new, &random);
+                            }
+                            opening.push(self.plan(known.as_deref(), image, new));
                         }
-                        known => opening.push(self.plan(known.as_deref(), image, new)),
                     }
                 }
                 TopicChange::Deleted(topic) => {
@@ -57,7 +60,7 @@ impl Hosting {
             }
         }
         for (hosted, topic) in self.open(opening) {
-            assign(&hosted, &topic);
+            assign(&hosted, &topic, None);
             table.insert(Arc::new(hosted));
         }
         if self.broker_level_changed(older, image) {
@@ -70,6 +73,26 @@ impl Hosting {
         table
     }
 
+    /// True if just those partitions of a topic are here that the image gives this broker.
+    fn is_placed(&self, known: &HostedTopic, topic: &Topic) -> bool {
+        known.partitions().len() == topic.partition_count()
+            && known.partitions().iter().zip(topic.partitions()).all(|(slot, (_, partition))| {
+                let is_here = !matches!(slot, PartitionSlot::Elsewhere);
+                is_here == partition.replicas.contains(&self.settings.config.node_id)
+            })
+    }
+
+    /// Deletes what of a topic has been moved to other brokers.
+    fn give_up(&self, known: &HostedTopic, topic: &Topic, random: &impl Fn() -> Uuid) {
+        for (slot, (_, partition)) in known.partitions().iter().zip(topic.partitions()) {
+            if let Some(host) = slot.host()
+                && !partition.replicas.contains(&self.settings.config.node_id)
+            {
+                self.delete_replica(host, random);
+            }
+        }
+    }
+
     /// True if something changed that every topic's configuration depends on.
     fn broker_level_changed(&self, older: &Image, image: &Image) -> bool {
         let levels = [None, Some(self.settings.config.node_id)];
@@ -77,19 +100,25 @@ impl Hosting {
             || levels.iter().any(|level| older.broker_configs(*level) != image.broker_configs(*level))
     }
 
-    /// Names the directories that belong to no topic of the image. They are left alone: an operator decides, not we.
-    pub(crate) fn report_strays(&self, image: &Image) -> Result<(), OpenError> {
+    /// Looks for directories of no use. Those of partitions that were moved to other brokers while this one was away are
+    /// deleted; those that belong to no topic of the image are left alone: an operator decides, not we.
+    pub(crate) fn clear_strays(&self, image: &Image, random: impl Fn() -> Uuid) -> Result<(), OpenError> {
         for found in self.directory.partitions()? {
-            let known = found.topic_id.is_some_and(|id| {
-                image.topic_by_id(id).is_some_and(|topic| {
-                    topic.name().as_str() == found.name.topic && has(topic, found.name.partition)
-                })
-            });
-            if !known {
-                tracing::warn!(
+            let topic = found.topic_id.and_then(|id| image.topic_by_id(id));
+            let topic = topic.filter(|topic| topic.name().as_str() == found.name.topic);
+            match topic.and_then(|topic| topic.partition(found.name.partition)) {
+                Some(partition) if partition.replicas.contains(&self.settings.config.node_id) => {}
+                Some(_) => {
+                    tracing::info!(
+                        directory = %found.name.directory().display(),
+                        "this partition was moved to other brokers, and its copy here is deleted"
+                    );
+                    self.delete_files(&found.name, &random)?;
+                }
+                None => tracing::warn!(
                     directory = %found.name.directory().display(),
                     "this directory belongs to no topic of the cluster and is left alone; import or remove it"
-                );
+                ),
             }
         }
         Ok(())
@@ -120,8 +149,8 @@ impl Hosting {
             .map(|(index, partition)| {
                 let at = usize::try_from(index.get()).unwrap_or(usize::MAX);
                 match known.and_then(|known| known.partitions().get(at)?.host().cloned()) {
+                    _ if !partition.replicas.contains(&own) => Place::Elsewhere,
                     Some(host) => Place::Hosted(host),
-                    None if !partition.replicas.contains(&own) => Place::Elsewhere,
                     None => {
                         Place::Open(index, with_jitter(&settings.partition, topic.id(), index, jitter).into())
                     }
@@ -196,15 +225,23 @@ impl Hosting {
 
     fn delete(&self, hosted: &HostedTopic, random: impl Fn() -> Uuid) {
         for host in hosted.partitions().iter().filter_map(PartitionSlot::host) {
-            drop(host.close());
-            let deleted = self.directory.delete_partition(host.name(), random());
-            match deleted.and_then(|dir| self.directory.remove_directory(&dir)) {
-                Ok(()) => tracing::info!(partition = ?host, "deleted"),
-                Err(error) => {
-                    tracing::error!(partition = ?host, %error, "a deleted partition's files could not be removed");
-                }
+            self.delete_replica(host, &random);
+        }
+    }
+
+    fn delete_replica(&self, host: &Arc<PartitionHost>, random: &impl Fn() -> Uuid) {
+        drop(host.close());
+        match self.delete_files(host.name(), random) {
+            Ok(()) => tracing::info!(partition = ?host, "deleted"),
+            Err(error) => {
+                tracing::error!(partition = ?host, %error, "a deleted partition's files could not be removed");
             }
         }
+    }
+
+    fn delete_files(&self, name: &TopicPartition, random: &impl Fn() -> Uuid) -> Result<(), StorageError> {
+        let deleted = self.directory.delete_partition(name, random())?;
+        self.directory.remove_directory(&deleted)
     }
 
     fn jitter(&self, image: &Image, topic: &Topic) -> i64 {
@@ -257,21 +294,22 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Tells the partitions who leads them.
-fn assign(hosted: &HostedTopic, topic: &Topic) {
-    for (host, (_, partition)) in hosted.partitions().iter().zip(topic.partitions()) {
+/// Tells the partitions who leads them, as far as that is another than in `old`.
+fn assign(hosted: &HostedTopic, topic: &Topic, old: Option<&Topic>) {
+    for (host, (index, partition)) in hosted.partitions().iter().zip(topic.partitions()) {
         let Some(host) = host.host() else { continue };
+        let before = old.and_then(|old| old.partition(index));
+        if before.is_some_and(|before| Arc::ptr_eq(before, partition)) {
+            continue;
+        }
         host.submit(Event::Assign(Assignment {
             leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
             leader: partition.leader,
             replicas: partition.replicas.clone(),
             isr: partition.isr.clone(),
         }));
     }
-}
-
-fn has(topic: &Topic, partition: PartitionIndex) -> bool {
-    topic.partition(partition).is_some()
 }
 
 /// Gives one partition its share of `segment.jitter.ms`: always the same one, so that a restart does not draw again.

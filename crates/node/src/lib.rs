@@ -3,9 +3,12 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`node`] | [`Node`]: start, close, and what all operations share |
-//! | [`ports`] | what a node needs from outside: [`ports::MetadataPlane`], [`ports::Clock`] |
+//! | [`ports`] | what a node needs from outside: [`ports::MetadataPlane`], [`ports::PeerTransport`], [`ports::Clock`] |
 //! | [`connections`] | what the connections of all front doors may take together |
 //! | [`produce`], [`fetch`] | the data path |
+//! | [`replica_fetch`] | what followers are given of what this broker leads |
+//! | `follow` | this broker's copies of what others lead |
+//! | `in_sync` | changes of in-sync sets, on their way to the cluster |
 //! | [`admin`] | topics, configs, offsets, log directories |
 //! | [`coordinator`] | the coordinators of groups: shards on internal topics |
 //! | [`producer_ids`] | ids for idempotent producers |
@@ -30,8 +33,10 @@ mod directory;
 pub mod fetch;
 mod fetch_wait;
 mod flush;
+mod follow;
 pub mod host;
 mod hosting;
+mod in_sync;
 mod keeper;
 pub mod lag;
 pub mod metrics;
@@ -39,6 +44,7 @@ pub mod node;
 pub mod ports;
 pub mod produce;
 pub mod producer_ids;
+pub mod replica_fetch;
 pub mod settings;
 pub mod topics;
 
@@ -57,5 +63,6 @@ pub use ottla_replication as replication;
 pub use ottla_replication::Acks;
 pub use ottla_storage as storage;
 pub use produce::{ConnectionId, ProduceError, ProduceItem, ProduceOptions, ProduceOutcome};
+pub use replica_fetch::{ForReplica, ReplicaFetchItem, ReplicaFetchOptions, ReplicaFetchOutcomes};
 pub use settings::BrokerSettings;
 pub use topics::{HostedTopic, LookupError, PartitionSlot, TopicKey, TopicTable};

@@ -18,13 +18,16 @@ use crate::coordinator::groups::GroupCoordinator;
 use crate::coordinator::lags;
 use crate::directory::DirectoryShell;
 use crate::flush::FlushCoordinator;
+use crate::follow::{FetcherParts, ReplicaFetchers};
 use crate::host::PartitionHost;
 use crate::hosting::Hosting;
+use crate::in_sync::{self, IsrProposals};
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::metrics::directory::DirectoryMetrics;
 use crate::metrics::node::NodeMetrics;
-use crate::ports::{Clock, MetadataPlane, ProposeError};
+use crate::metrics::replication::ReplicationMetrics;
+use crate::ports::{Clock, MetadataPlane, PeerTransport, ProposeError};
 use crate::produce::LoneClient;
 use crate::producer_ids::ProducerIds;
 use crate::settings::BrokerSettings;
@@ -38,6 +41,8 @@ pub struct Parts {
     pub directory: Arc<LogDirectory>,
     /// The cluster's metadata.
     pub metadata: Arc<dyn MetadataPlane>,
+    /// The way to the brokers that lead what it copies.
+    pub peers: Arc<dyn PeerTransport>,
     /// Its clocks.
     pub clock: Arc<dyn Clock>,
     /// Its registration.
@@ -55,6 +60,7 @@ pub struct Node {
     pub(crate) broker_epoch: BrokerEpoch,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) groups: GroupCoordinator,
+    fetchers: ReplicaFetchers,
     metrics: Arc<Metrics>,
     random: fn() -> [u8; 16],
     images: watch::Receiver<Arc<Image>>,
@@ -89,7 +95,7 @@ impl Node {
     /// The directory cannot be listed, or a thread cannot be started. A log that does not open takes only its own partition
     /// offline.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
-        let Parts { settings, directory, metadata, clock, broker_epoch, random } = parts;
+        let Parts { settings, directory, metadata, peers, clock, broker_epoch, random } = parts;
         let settings = Arc::new(settings);
         let counts = Arc::<DirectoryMetrics>::default();
         let shell = Arc::new(DirectoryShell {
@@ -98,6 +104,8 @@ impl Node {
             keeper: Keeper::default(),
             cleaner: Cleaner::default(),
             metrics: counts,
+            isr: IsrProposals::default(),
+            replication: Arc::<ReplicationMetrics>::default(),
             some_log_is_shut: AtomicBool::new(false),
         });
         let hosting = Arc::new(Hosting {
@@ -107,7 +115,7 @@ impl Node {
         });
         let mut images = metadata.images();
         let image = Arc::clone(&images.borrow_and_update());
-        hosting.report_strays(&image)?;
+        hosting.clear_strays(&image, || Uuid::from_random(random()))?;
         for leftover in directory.deleted_directories().map_err(OpenError::from)? {
             directory.remove_directory(&leftover).map_err(OpenError::from)?;
         }
@@ -119,6 +127,14 @@ impl Node {
         let groups =
             GroupCoordinator::new(own, &settings.config.groups, images.clone(), Arc::clone(&shell.clock));
         groups.shards.follow(&topics, &image);
+        let fetchers = ReplicaFetchers::new(FetcherParts {
+            own,
+            epoch: broker_epoch,
+            config: settings.config.replication.clone(),
+            peers,
+            metrics: Arc::clone(&shell.replication),
+        });
+        fetchers.follow(&topics, &image);
         let node = Arc::new(Self {
             settings,
             directory,
@@ -127,6 +143,7 @@ impl Node {
             broker_epoch,
             producer_ids: ProducerIds::default(),
             groups,
+            fetchers,
             metrics: Arc::default(),
             random,
             images: images.clone(),
@@ -139,6 +156,7 @@ impl Node {
         node.start_threads()?;
         node.metrics.register(Arc::new(NodeMetrics(Arc::downgrade(&node))));
         tokio::spawn(Arc::clone(&node).follow(hosting, images, image));
+        tokio::spawn(in_sync::run(Arc::downgrade(&node)));
         tokio::spawn(node.groups.run_timer(Arc::downgrade(&node)));
         tokio::spawn(lags::watch(Arc::downgrade(&node)));
         Ok(node)
@@ -206,12 +224,22 @@ impl Node {
         *self.closing.borrow()
     }
 
+    pub(crate) fn subscribe_closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    /// How long the oldest flush that is not finished has been waiting or running; `None` if there is none.
+    pub fn oldest_unfinished_flush(&self) -> Option<std::time::Duration> {
+        Some(self.shell.flusher.oldest_unfinished()).filter(|age| !age.is_zero())
+    }
+
     /// Stops cleanly: refuses new work, flushes, closes every log and marks the directory as cleanly stopped. Blocks.
     ///
     /// # Errors
     /// The marks could not be stored: the next start recovers as after a crash, and nothing is lost.
     pub fn close(&self) -> Result<(), StorageError> {
         self.closing.send_replace(true);
+        self.fetchers.close();
         self.groups.shards.resign_all();
         self.shell.keeper.close();
         self.shell.cleaner.close();
@@ -302,7 +330,9 @@ impl Node {
             match followed.await {
                 Ok(table) => {
                     node.topics.store(Arc::new(table));
-                    node.groups.shards.follow(&node.topics(), &image);
+                    let topics = node.topics();
+                    node.fetchers.follow(&topics, &image);
+                    node.groups.shards.follow(&topics, &image);
                 }
                 Err(panicked) => {
                     tracing::error!(%panicked, "following the metadata failed; restart the broker")

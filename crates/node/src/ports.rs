@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use ottla_coordination::metadata::{Command, Image, Response};
-use ottla_record::{BrokerId, Now};
+use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Now, Offset, PartitionIndex, TopicId};
 use tokio::sync::watch;
 
 /// A future that may be kept in a queue.
@@ -64,4 +66,150 @@ pub enum ProposeError {
     /// This process is stopping.
     #[error("the broker is shutting down")]
     Stopping,
+}
+
+/// How a follower reaches the brokers that lead.
+pub trait PeerTransport: Send + Sync + 'static {
+    /// Asks a leader for what it has written since. The answer names the partitions asked for, in any order; one that is
+    /// left out has nothing new.
+    ///
+    /// A future that is dropped gives the request up: whatever comes of it is not seen, and the next one does not wait for it.
+    fn fetch<'a>(
+        &'a self,
+        leader: &'a PeerAddress,
+        request: ReplicaFetch,
+    ) -> BoxFuture<'a, Result<Vec<ReplicaFetched>, PeerError>>;
+}
+
+/// Where a broker is reached by its peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// Who.
+    pub broker: BrokerId,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// A follower's fetch from one leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaFetch {
+    /// The follower.
+    pub replica: BrokerId,
+    /// Its registration: an older process's fetch must not count (KIP-903).
+    pub replica_epoch: BrokerEpoch,
+    /// How long the leader may wait for records.
+    pub max_wait: Duration,
+    /// How many bytes it waits for.
+    pub min_bytes: usize,
+    /// Bytes in all; the first batch comes whole.
+    pub max_bytes: usize,
+    /// From where on.
+    pub partitions: Vec<ReplicaFetchPartition>,
+}
+
+/// From where on a follower wants one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaFetchPartition {
+    /// The topic.
+    pub topic_id: TopicId,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// The term in which it follows.
+    pub leader_epoch: LeaderEpoch,
+    /// What it has, safely, ends here.
+    pub offset: Offset,
+    /// The epoch of its last record.
+    pub last_epoch: Option<LeaderEpoch>,
+    /// Its first offset.
+    pub log_start: Offset,
+    /// The high watermark it knows; `None` if it can wait for a newer one until records come.
+    pub high_watermark: Option<Offset>,
+    /// Bytes of this partition at most; the first batch comes whole.
+    pub max_bytes: usize,
+}
+
+/// What a leader answered for one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaFetched {
+    /// The topic.
+    pub topic_id: TopicId,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// What it has, or why nothing.
+    pub outcome: Result<LeaderAnswer, ReplicaFetchError>,
+}
+
+/// What a leader has for a follower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaderAnswer {
+    /// Whole batches, or none.
+    Records {
+        /// The batches as they lie in the leader's log.
+        bytes: Bytes,
+        /// The leader's high watermark.
+        high_watermark: Offset,
+        /// The leader's first offset.
+        log_start: Offset,
+    },
+    /// The logs part: this is where the largest epoch that both may know ends with the leader (KIP-595).
+    Diverging {
+        /// That epoch; `None` if the leader has none that is as old.
+        epoch: Option<LeaderEpoch>,
+        /// Where it ends there.
+        end: Offset,
+    },
+    /// The offset is outside the leader's log.
+    OutOfRange {
+        /// The leader's first offset.
+        log_start: Offset,
+        /// Where its log ends.
+        log_end: Offset,
+    },
+}
+
+/// Why a leader gave a follower nothing of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaFetchError {
+    /// It does not lead, or does not take the asker for a replica.
+    #[error("the broker asked does not lead the partition, or does not count this one among its replicas")]
+    NotLeader,
+    /// It leads in a newer term.
+    #[error("the leader is in a newer term")]
+    FencedLeaderEpoch,
+    /// It has not heard of that term yet.
+    #[error("the leader has not heard of the term yet")]
+    UnknownLeaderEpoch,
+    /// It has not heard of the partition yet, or not any more.
+    #[error("the leader does not know the partition")]
+    UnknownPartition,
+    /// It knows another registration of the asker.
+    #[error("the leader knows another registration of this broker")]
+    StaleBrokerEpoch,
+    /// It cannot read its log.
+    #[error("the leader cannot read its log")]
+    Storage,
+    /// It answered with another of Kafka's error codes.
+    #[error("the leader answered with error {0}")]
+    Other(i16),
+}
+
+/// Why a peer did not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// No connection, or it broke.
+    #[error("{0}")]
+    Broken(#[from] std::io::Error),
+    /// It took too long (`replica.socket.timeout.ms`).
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// It answered with something else.
+    #[error("the answer cannot be understood: {0}")]
+    Malformed(String),
+    /// It refuses the whole request.
+    #[error("the request was refused with error {0}")]
+    Refused(i16),
 }

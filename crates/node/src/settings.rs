@@ -52,6 +52,7 @@ impl BrokerSettings {
                 min_insync_replicas: config.min_insync_replicas,
                 flush_records: config.flush_messages.unsigned_abs(),
                 flush_interval: Duration::from_millis(config.flush_ms.unsigned_abs()),
+                replica_lag_max: self.config.replica_lag_max,
                 log: self.log_config(&config),
             },
         }

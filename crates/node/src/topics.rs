@@ -159,12 +159,15 @@ impl HostedTopic {
     }
 
     /// The partition for the next records that have no key and belong together: each in its turn, those that are not
-    /// hosted left out as long as there is another one.
+    /// led here left out as long as there is another one.
     pub fn next_keyless_partition(&self) -> PartitionIndex {
         let turn = self.next_keyless.fetch_add(1, Ordering::Relaxed);
         let count = self.partitions.len().max(1);
-        let hosted = |at: &usize| self.partitions.get(*at).is_some_and(|slot| slot.host().is_some());
-        let at = (0..count).map(|step| turn.wrapping_add(step) % count).find(hosted).unwrap_or(turn % count);
+        let led = |at: &usize| {
+            let host = self.partitions.get(*at).and_then(PartitionSlot::host);
+            host.is_some_and(|host| host.view().availability.leading().is_some())
+        };
+        let at = (0..count).map(|step| turn.wrapping_add(step) % count).find(led).unwrap_or(turn % count);
         PartitionIndex::new(i32::try_from(at).unwrap_or(i32::MAX))
     }
 

@@ -12,7 +12,10 @@ use ottla_coordination::metadata::{
     Command, CreateTopics, DeleteTopics, FormCluster, Image, Layout, ManualAssignment, NewTopic,
     PlacementSeed, RegisterBroker, Response, TopicSelector, UnfenceBroker,
 };
-use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError};
+use ottla_node::ports::{
+    BoxFuture, MetadataPlane, PeerAddress, PeerError, PeerTransport, ProposeError, ReplicaFetch,
+    ReplicaFetched,
+};
 use ottla_node::{
     Acks, BrokerSettings, ConnectionId, FetchError, FetchItem, FetchOptions, Isolation, LookupError, Node,
     Parts, ProduceError, ProduceItem, ProduceOptions, SystemClock, TopicKey,
@@ -24,6 +27,9 @@ use ottla_record::{
 use ottla_storage::{DirectoryLimits, FsDisk, LogDirectory};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+
+#[path = "node/coordinator.rs"]
+mod coordinator;
 
 /// Metadata that every command changes at once, as a lone voter's does.
 struct Plane(watch::Sender<Arc<Image>>);
@@ -41,6 +47,19 @@ impl MetadataPlane for Plane {
 
     fn images(&self) -> watch::Receiver<Arc<Image>> {
         self.0.subscribe()
+    }
+}
+
+/// There is no other broker.
+struct Nobody;
+
+impl PeerTransport for Nobody {
+    fn fetch<'a>(
+        &'a self,
+        _leader: &'a PeerAddress,
+        _request: ReplicaFetch,
+    ) -> BoxFuture<'a, Result<Vec<ReplicaFetched>, PeerError>> {
+        Box::pin(async { Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()) })
     }
 }
 
@@ -92,6 +111,7 @@ impl Broker {
             settings: BrokerSettings { file, config },
             directory,
             metadata: Arc::<Plane>::clone(&self.plane),
+            peers: Arc::new(Nobody),
             clock: Arc::new(SystemClock::start()),
             broker_epoch,
             random,
@@ -173,7 +193,8 @@ fn item(topic: &str, offset: i64) -> FetchItem<'_> {
     FetchItem { topic, partition: 0, offset, max_bytes: 1 << 20, current_leader_epoch: None }
 }
 
-const OPTIONS: FetchOptions = FetchOptions { max_bytes: 1 << 20, isolation: Isolation::ReadUncommitted };
+const OPTIONS: FetchOptions =
+    FetchOptions { max_bytes: 1 << 20, isolation: Isolation::ReadUncommitted, from_followers: false };
 
 /// Values with their offsets, and the leader epoch each batch carries.
 fn values(node: &Node, topic: &str) -> Vec<(i64, i32, String)> {

@@ -78,9 +78,42 @@ pub enum QuorumError {
     /// No leader was found in time.
     #[error("no leader of the metadata quorum within {0:?}")]
     NoLeader(std::time::Duration),
+    /// The quorum has other members, and this node was not told how to reach them.
+    #[error(
+        "{path}: this node is a member of a quorum of several nodes: set controller.quorum.voters or \
+         controller.quorum.bootstrap.servers"
+    )]
+    NotAlone {
+        /// Where the metadata is.
+        path: PathBuf,
+    },
     /// openraft stopped.
     #[error("the metadata quorum stopped: {0}")]
     Stopped(String),
+}
+
+/// Why the members of the quorum were not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MembershipError {
+    /// Another node leads, or none.
+    #[error("this node does not lead the metadata quorum")]
+    NotLeader {
+        /// Who leads, if that is known.
+        leader: Option<BrokerId>,
+    },
+    /// No member has this number, or it has another log directory.
+    #[error("node {0} with this log directory is no member of the metadata quorum")]
+    NoMember(BrokerId),
+    /// `controller.quorum.voters` says otherwise, and a node that is listed there would vote again as soon as it could.
+    #[error("node {0} is listed in controller.quorum.voters: take it out there first")]
+    Listed(BrokerId),
+    /// The quorum would have no voter left.
+    #[error("node {0} is the only voter")]
+    LastVoter(BrokerId),
+    /// It was tried and not done. It may still be.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl QuorumError {
@@ -106,6 +139,9 @@ pub enum ProposeError {
         /// Who leads, if that is known.
         leader: Option<BrokerId>,
     },
+    /// The leader was lost while it had the command: it may have been applied or not.
+    #[error("the outcome is not known: {0}")]
+    Unknown(String),
     /// More than [`MAX_COMMAND_BYTES`](crate::MAX_COMMAND_BYTES): split the request.
     #[error("a command of {bytes} bytes is more than the {limit} allowed")]
     TooLarge {

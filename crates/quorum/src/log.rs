@@ -13,11 +13,28 @@ use openraft::{
 use crate::error::QuorumError;
 use crate::frame;
 use crate::port::{Cell, Change, HardState, HardStateError};
-use crate::raft::{Entry, InUse, LogId, NodeId, StorageError, Types, Vote};
+use crate::raft::{ENTRIES_BYTES, Entry, InUse, LogId, NodeId, StorageError, Types, Vote};
 use crate::witness::{Bound, Witness};
 
 const VOTE: &str = "the vote";
 const PURGED: &str = "the start of the log";
+/// Entries read from the store at once where only so many bytes are wanted.
+const READ_AT_ONCE: u64 = 32;
+
+/// The newest entry that is durable here, for those who do not write the log. Holding it holds no file open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tail(Arc<Mutex<Option<LogId>>>);
+
+impl Tail {
+    /// The entry; `None` for an empty log.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, last: Option<LogId>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+}
 
 /// The log and the vote of this node.
 #[derive(Clone)]
@@ -37,6 +54,7 @@ struct State {
     vote: Option<Vote>,
     purged: Option<LogId>,
     last: Option<LogId>,
+    tail: Tail,
 }
 
 impl Log {
@@ -78,13 +96,15 @@ impl Log {
             last = Some(entry.log_id);
         }
         check_witness(&witness, vote, last)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                port,
-                state: Mutex::new(State { witness, vote: vote.map(|v| standing(v, node)), purged, last }),
-                _in_use: in_use,
-            }),
-        })
+        let tail = Tail::default();
+        tail.set(last);
+        let state = State { witness, vote: vote.map(|v| standing(v, node)), purged, last, tail };
+        Ok(Self { shared: Arc::new(Shared { port, state: Mutex::new(state), _in_use: in_use }) })
+    }
+
+    /// Where the log ends, now and later.
+    pub(crate) fn tail(&self) -> Tail {
+        self.shared.state().tail.clone()
     }
 
     /// True if nothing was ever stored.
@@ -154,6 +174,7 @@ impl Shared {
         state.witness.lower(lower)?;
         self.port.commit(&Change { remove: from..u64::MAX, ..Change::default() })?;
         state.last = kept;
+        state.tail.set(kept);
         Ok(())
     }
 
@@ -173,6 +194,29 @@ impl Shared {
         };
         self.port.entries(range)?.into_iter().map(decode).collect()
     }
+
+    /// The first entries of a range that together are not much more than `max_bytes`; at least one, if there is one.
+    fn read_some(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<Entry>, HardStateError> {
+        let (mut entries, mut bytes, mut next) = (Vec::new(), 0, range.start);
+        while next < range.end && bytes < max_bytes {
+            let end = next.saturating_add(READ_AT_ONCE).min(range.end);
+            let pieces = self.port.entries(next..end)?;
+            if pieces.is_empty() {
+                break;
+            }
+            for (index, piece) in pieces {
+                if bytes >= max_bytes {
+                    break;
+                }
+                bytes += piece.len();
+                let entry =
+                    decode_entry(index, &piece).map_err(|e| HardStateError::Damaged(e.to_string()))?;
+                entries.push(entry);
+            }
+            next = end;
+        }
+        Ok(entries)
+    }
 }
 
 impl State {
@@ -182,6 +226,7 @@ impl State {
 
     /// Tells the witness what is durable now.
     fn remember(&mut self) -> Result<(), HardStateError> {
+        self.tail.set(self.last);
         let bound = self.bound();
         Ok(self.witness.set(bound)?)
     }
@@ -203,6 +248,12 @@ impl RaftLogReader<Types> for Log {
             Edge::Unbounded => u64::MAX,
         };
         self.blocking(ErrorVerb::Read, ErrorSubject::Logs, move |shared| shared.read(start..end)).await
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+        // What a follower is sent at once is in memory several times over, here and there.
+        let read = move |shared: &Shared| shared.read_some(start..end, ENTRIES_BYTES);
+        self.blocking(ErrorVerb::Read, ErrorSubject::Logs, read).await
     }
 }
 

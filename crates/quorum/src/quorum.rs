@@ -1,6 +1,6 @@
 //! One node of the metadata quorum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use openraft::error::{ClientWriteError, RaftError};
-use openraft::{Raft, ServerState};
+use openraft::{ChangeMembers, Raft, ServerState};
 use ottla_coordination::metadata::{Command, FormCluster, Image, Response};
-use ottla_record::{BrokerId, ClusterId, DirectoryId};
-use tokio::sync::{Semaphore, watch};
+use ottla_record::{BrokerId, ClusterId, DirectoryId, Incarnation};
+use ottla_rpc::control::Party;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 
-use crate::error::{ProposeError, QuorumError};
+use crate::cluster::{Cluster, ControlConfig};
+use crate::error::{MembershipError, ProposeError, QuorumError};
+use crate::forwarding;
 use crate::hard_state::SledHardState;
 use crate::identity::Identity;
+use crate::joining;
 use crate::log::Log;
-use crate::network::Alone;
-use crate::raft::{InUse, Member, Types, broker_id, node_id, settings_alone};
+use crate::member::{Core, leads};
+use crate::network::Network;
+use crate::peers::{Me, Peers};
+use crate::pulse::Announcement;
+use crate::raft::{InUse, Member, broker_id, node_id, settings_alone, settings_of_several};
 use crate::snapshot::Snapshots;
 use crate::state_machine::StateMachine;
 use crate::witness::Witness;
@@ -28,9 +35,6 @@ use crate::witness::Witness;
 /// explicit replicas, which is 1 MB.
 pub const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024;
 
-/// Proposals that wait at one time; more wait for their turn.
-const MAX_PROPOSALS: usize = 256;
-
 /// How long a start waits for a leader. A lone node elects itself in milliseconds unless its disk hangs.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -38,7 +42,7 @@ const LEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a node of the quorum has to know before it starts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct QuorumConfig {
     /// Where its metadata is.
     pub dir: PathBuf,
@@ -46,32 +50,38 @@ pub struct QuorumConfig {
     pub node: BrokerId,
     /// Its log directory.
     pub directory: DirectoryId,
-    /// Its cluster.
+    /// Its process, drawn at random at its start: the one it registers as a broker.
+    pub incarnation: Incarnation,
+    /// Its cluster; where it belongs to none yet, the id that a cluster which it forms gets.
     pub cluster: ClusterId,
     /// What to do if there is no metadata.
     pub if_missing: IfMissing,
+    /// How it meets other nodes; `None` for a node that is alone.
+    pub control: Option<ControlConfig>,
 }
 
 /// What a start does where there is no metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfMissing {
-    /// Forms a new cluster: the data directory is new too.
+    /// Forms a new cluster, or joins the one that it is told of: the data directory is new too.
     Form,
     /// Refuses: the data directory belongs to a cluster, whose metadata has been lost.
     Refuse,
 }
 
 /// Where the quorum stands, as one node takes part in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumStatus {
     /// Who leads; `None` during an election.
     pub leader: Option<BrokerId>,
-    /// Whether that is this node.
+    /// Whether that is this node, and a majority has heard of it lately.
     pub is_leader: bool,
     /// The term.
     pub term: u64,
     /// How many vote.
     pub voters: usize,
+    /// All members, by id.
+    pub members: Vec<MemberStatus>,
     /// Index of the last entry here.
     pub last_index: Option<u64>,
     /// Index of the last entry applied here.
@@ -84,42 +94,86 @@ pub struct QuorumStatus {
     pub is_running: bool,
 }
 
+/// One member of the quorum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Its `node.id`.
+    pub node: BrokerId,
+    /// The log directory that was admitted.
+    pub directory: DirectoryId,
+    /// `host:port` of its control listener; `None` for a node that is alone.
+    pub address: Option<String>,
+    /// Whether it votes. The others have the whole log too.
+    pub votes: bool,
+    /// By how many entries it is behind; known on the leader only, and there once it has been reached.
+    pub lag: Option<u64>,
+}
+
 /// A running node of the quorum.
 pub struct Quorum {
-    raft: Raft<Types>,
-    images: watch::Receiver<Arc<Image>>,
-    identity: Identity,
-    proposals: Semaphore,
+    core: Arc<Core>,
+    cluster: Option<Cluster>,
     closed: watch::Receiver<()>,
     snapshots_written: Arc<AtomicU64>,
 }
 
 impl Quorum {
-    /// Starts the node and returns when it leads and has applied everything that was ever acknowledged.
+    /// Starts the node. One that is alone leads when this returns, and has applied everything that was ever acknowledged. One that
+    /// has to meet others has its cluster by then, and no more: see [`Quorum::ready`].
     pub async fn start(config: QuorumConfig) -> Result<Self, QuorumError> {
-        let expected = Identity { node: config.node, directory: config.directory, cluster: config.cluster };
-        let dir = config.dir.clone();
-        if config.node.get() < 0 {
-            return Err(QuorumError::NegativeNode(config.node));
+        let QuorumConfig { dir, node, directory, incarnation, cluster, if_missing, control } = config;
+        if node.get() < 0 {
+            return Err(QuorumError::NegativeNode(node));
         }
+        let party = Party { node, directory };
+        let mut cluster_id = cluster;
+        let peers = Arc::new(Peers::new(Handle::current()));
+        let joined = match control {
+            None => None,
+            Some(control) => {
+                let cluster = Cluster::open(control, party, incarnation);
+                if let Some(identity) = Identity::read(&dir)? {
+                    cluster_id = identity.cluster;
+                } else if if_missing == IfMissing::Form {
+                    cluster_id = cluster.find(&peers, cluster_id).await;
+                }
+                Some(cluster)
+            }
+        };
+        let expected = Identity { node, directory, cluster: cluster_id };
         let in_use = InUse::default();
         let closed = in_use.subscribe();
-        let opened =
-            tokio::task::spawn_blocking(move || open(&config.dir, expected, config.if_missing, in_use));
+        let path = dir.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&path, expected, if_missing, in_use));
         let (log, machine) = opened.await.map_err(|e| QuorumError::Stopped(e.to_string()))??;
-        let (images, snapshots_written) = (machine.images(), machine.snapshots_written());
+        let (images, snapshots_written, tail) = (machine.images(), machine.snapshots_written(), log.tail());
 
-        let settings = settings_alone().validate().map_err(|e| QuorumError::Stopped(e.to_string()))?;
-        let raft = Raft::new(node_id(expected.node), Arc::new(settings), Alone, log, machine)
-            .await
-            .map_err(stopped)?;
-        let proposals = Semaphore::new(MAX_PROPOSALS);
-        let quorum = Self { raft, images, identity: expected, proposals, closed, snapshots_written };
-        match quorum.lead().await {
+        let me = Me { cluster: cluster_id, party };
+        let (settings, network) = match &joined {
+            None => {
+                let settings = settings_alone().validate();
+                let settings = settings.map_err(|e| QuorumError::Stopped(e.to_string()))?;
+                (settings, Network::of_one(me))
+            }
+            Some(_) => (settings_of_several(), Network::of_several(me, Arc::clone(&peers))),
+        };
+        let raft =
+            Raft::new(node_id(node), Arc::new(settings), network, log, machine).await.map_err(stopped)?;
+        let core = Arc::new(Core::new(raft, me, images, tail, peers));
+        let mut quorum = Self { core, cluster: None, closed, snapshots_written };
+        let started = match joined {
+            None => quorum.lead(&dir).await,
+            Some(mut cluster) => {
+                cluster.run(&quorum.core);
+                quorum.cluster = Some(cluster);
+                Ok(())
+            }
+        };
+        match started {
             Ok(()) => {
                 tracing::info!(
-                    cluster = %expected.cluster, node = %expected.node, dir = %dir.display(),
-                    version = quorum.images.borrow().version(), "metadata quorum is up"
+                    cluster = %cluster_id, node = %node, dir = %dir.display(),
+                    version = quorum.core.images.borrow().version(), "metadata quorum is up"
                 );
                 Ok(quorum)
             }
@@ -130,44 +184,133 @@ impl Quorum {
         }
     }
 
-    /// Has a command decided and applied. Once it returns, the outcome is durable and the image shows it.
+    /// Waits until this node is a member of a quorum that has a leader, and has that leader's image of a formed cluster.
+    pub async fn ready(&self) -> Result<(), QuorumError> {
+        let mut metrics = self.core.raft.metrics();
+        let mut images = self.core.images.clone();
+        loop {
+            let is_member = self
+                .core
+                .member(self.core.me.party.node)
+                .is_some_and(|member| member.directory == self.core.me.party.directory);
+            let has_leader = {
+                let metrics = metrics.borrow_and_update();
+                if let Err(error) = &metrics.running_state {
+                    return Err(stopped(error));
+                }
+                metrics.current_leader.is_some()
+            };
+            if is_member && has_leader && images.borrow_and_update().cluster_id().is_some() {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = metrics.changed() => changed.map_err(stopped)?,
+                changed = images.changed() => changed.map_err(stopped)?,
+            }
+        }
+    }
+
+    /// Has a command decided and applied, wherever the leader is. Once it returns, the outcome is durable and the image here shows it.
     ///
-    /// If the future is dropped or fails with [`ProposeError::Stopped`], the command may have been applied or not.
+    /// If the future is dropped or fails with [`ProposeError::Stopped`] or [`ProposeError::Unknown`], the command may have been applied or not.
     pub async fn propose(&self, command: Command) -> Result<Response, ProposeError> {
-        let bytes = serde_json::to_vec(&command).map_or(usize::MAX, |json| json.len());
+        let json = serde_json::to_vec(&command).unwrap_or_default();
+        let bytes = json.len();
         if bytes > MAX_COMMAND_BYTES {
             return Err(ProposeError::TooLarge { bytes, limit: MAX_COMMAND_BYTES });
         }
-        let stopped = |e: &dyn std::fmt::Display| ProposeError::Stopped(e.to_string());
-        let _turn = self.proposals.acquire().await.map_err(|e| stopped(&e))?;
-        match self.raft.client_write(command).await {
-            Ok(written) => written.data.0.ok_or_else(|| stopped(&"a command was applied without an answer")),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
-                Err(ProposeError::NotLeader { leader: forward.leader_id.and_then(broker_id) })
-            }
-            Err(e) => Err(stopped(&e)),
+        match self.cluster {
+            None => self.core.write(command).await.map(|decided| decided.response),
+            Some(_) => forwarding::propose(&self.core, command, json).await,
         }
+    }
+
+    /// Lets a member vote. It must be one already ([`Quorum::start`] sees to that), with this log directory.
+    pub async fn add_voter(&self, node: BrokerId, directory: DirectoryId) -> Result<(), MembershipError> {
+        self.check_change(node, directory)?;
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([node_id(node)]))).await
+    }
+
+    /// Takes a member's vote. It stays a member, which follows the log.
+    pub async fn remove_voter(&self, node: BrokerId, directory: DirectoryId) -> Result<(), MembershipError> {
+        self.check_change(node, directory)?;
+        if self.cluster.as_ref().is_some_and(|cluster| cluster.lists(node)) {
+            return Err(MembershipError::Listed(node));
+        }
+        if self.core.membership().voter_ids().all(|voter| voter == node_id(node)) {
+            return Err(MembershipError::LastVoter(node));
+        }
+        self.change(ChangeMembers::RemoveVoters(BTreeSet::from([node_id(node)]))).await
+    }
+
+    fn check_change(&self, node: BrokerId, directory: DirectoryId) -> Result<(), MembershipError> {
+        let metrics = self.core.metrics();
+        if !leads(&metrics) {
+            return Err(MembershipError::NotLeader { leader: metrics.current_leader.and_then(broker_id) });
+        }
+        match self.core.member(node).is_some_and(|member| member.directory == directory) {
+            true => Ok(()),
+            false => Err(MembershipError::NoMember(node)),
+        }
+    }
+
+    async fn change(
+        &self,
+        change: ChangeMembers<crate::raft::NodeId, Member>,
+    ) -> Result<(), MembershipError> {
+        joining::change_members(&self.core, change, true).await.map_err(MembershipError::Failed)
+    }
+
+    /// What this broker says of itself to the voters from here on. Where it is alone there is nobody to tell.
+    pub fn announce(&self, announcement: Announcement) {
+        if let Some(cluster) = &self.cluster {
+            cluster.announce(announcement);
+        }
+    }
+
+    /// How long ago the controller last said that this broker's session goes on. A broker that is alone is always in session.
+    pub fn session_age(&self) -> Option<Duration> {
+        match &self.cluster {
+            None => Some(Duration::ZERO),
+            Some(cluster) => cluster.renewed().map(|renewed| self.core.monotonic() - renewed),
+        }
+    }
+
+    /// Whether this node has no other to reach.
+    pub fn is_alone(&self) -> bool {
+        self.cluster.is_none()
     }
 
     /// The newest image, and every one that follows.
     pub fn images(&self) -> watch::Receiver<Arc<Image>> {
-        self.images.clone()
+        self.core.images.clone()
     }
 
     /// The cluster's id.
     pub fn cluster_id(&self) -> ClusterId {
-        self.identity.cluster
+        self.core.cluster()
     }
 
     /// Where the quorum stands, as this node takes part in it.
     pub fn status(&self) -> QuorumStatus {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow();
+        let metrics = self.core.metrics();
+        let voters: BTreeSet<_> = metrics.membership_config.voter_ids().collect();
+        let members = metrics.membership_config.nodes().filter_map(|(id, member)| {
+            let is_self = *id == metrics.id && metrics.replication.is_some();
+            Some(MemberStatus {
+                node: broker_id(*id)?,
+                directory: member.directory,
+                address: member.address.clone(),
+                votes: voters.contains(id),
+                lag: if is_self { Some(0) } else { joining::lag(&metrics, *id) },
+            })
+        });
         QuorumStatus {
             leader: metrics.current_leader.and_then(broker_id),
-            is_leader: metrics.state == ServerState::Leader,
+            is_leader: leads(&metrics),
             term: metrics.current_term,
-            voters: metrics.membership_config.voter_ids().count(),
+            voters: voters.len(),
+            members: members.collect(),
             last_index: metrics.last_log_index,
             applied_index: metrics.last_applied.map(|last| last.index),
             snapshot_index: metrics.snapshot.map(|last| last.index),
@@ -178,7 +321,7 @@ impl Quorum {
 
     /// Resolves when the quorum has stopped on this node by itself, with the reason: the disk failed.
     pub async fn stopped(&self) -> String {
-        let mut metrics = self.raft.metrics();
+        let mut metrics = self.core.raft.metrics();
         loop {
             if let Err(e) = &metrics.borrow_and_update().running_state {
                 return e.to_string();
@@ -191,11 +334,14 @@ impl Quorum {
 
     /// Stops the node and closes its files. Everything acknowledged is durable already.
     pub async fn shutdown(self) -> Result<(), QuorumError> {
-        let Self { raft, mut closed, .. } = self;
+        let Self { core, cluster, mut closed, .. } = self;
         // openraft reports its last state on its way out, and logs an error if nobody can read that any more.
-        let _until_the_end = raft.metrics();
-        raft.shutdown().await.map_err(|e| QuorumError::Stopped(e.to_string()))?;
-        drop(raft);
+        let _until_the_end = core.raft.metrics();
+        if let Some(cluster) = cluster {
+            cluster.stop().await;
+        }
+        core.raft.shutdown().await.map_err(|e| QuorumError::Stopped(e.to_string()))?;
+        drop(core);
         match tokio::time::timeout(CLOSE_TIMEOUT, closed.changed()).await {
             Ok(_) => Ok(()),
             Err(_) => Err(QuorumError::Stopped(format!("its files are still open after {CLOSE_TIMEOUT:?}"))),
@@ -203,29 +349,32 @@ impl Quorum {
     }
 
     /// Becomes the leader, which for a lone node needs nobody's consent, and catches up with its own log.
-    async fn lead(&self) -> Result<(), QuorumError> {
-        if self.raft.is_initialized().await.map_err(stopped)? {
-            self.raft.trigger().elect().await.map_err(stopped)?;
+    async fn lead(&self, dir: &Path) -> Result<(), QuorumError> {
+        let raft = &self.core.raft;
+        if raft.is_initialized().await.map_err(stopped)? {
+            if self.core.membership().voter_ids().any(|voter| voter != node_id(self.core.me.party.node)) {
+                return Err(QuorumError::NotAlone { path: dir.to_owned() });
+            }
+            raft.trigger().elect().await.map_err(stopped)?;
         } else {
-            let member = Member { directory: self.identity.directory };
+            let member = Member { directory: self.core.me.party.directory, address: None };
             // Forms the quorum and elects its only member.
-            self.raft
-                .initialize(BTreeMap::from([(node_id(self.identity.node), member)]))
+            raft.initialize(BTreeMap::from([(node_id(self.core.me.party.node), member)]))
                 .await
                 .map_err(stopped)?;
         }
-        self.raft
-            .wait(Some(LEADER_TIMEOUT))
+        raft.wait(Some(LEADER_TIMEOUT))
             .state(ServerState::Leader, "elected")
             .await
             .map_err(|_| QuorumError::NoLeader(LEADER_TIMEOUT))?;
-        self.raft.ensure_linearizable().await.map_err(stopped)?;
-        if self.images.borrow().cluster_id().is_none() {
-            let form = Command::FormCluster(FormCluster { cluster: self.identity.cluster });
+        raft.ensure_linearizable().await.map_err(stopped)?;
+        let cluster = self.core.cluster();
+        if self.core.images.borrow().cluster_id().is_none() {
+            let form = Command::FormCluster(FormCluster { cluster });
             self.propose(form).await.map_err(stopped)?;
         }
-        match self.images.borrow().cluster_id() {
-            Some(cluster) if cluster == self.identity.cluster => Ok(()),
+        match self.core.images.borrow().cluster_id() {
+            Some(found) if found == cluster => Ok(()),
             other => Err(QuorumError::Stopped(format!("the image is of cluster {other:?}"))),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 use ottla_coordination::metadata::{Command, Response};
@@ -52,12 +53,15 @@ pub(crate) type InUse = Arc<watch::Sender<()>>;
 pub(crate) struct Member {
     /// Its log directory: a member with another one has lost its vote and its log and is not the one that was admitted.
     pub(crate) directory: DirectoryId,
+    /// `host:port` of its control listener; `None` for a node that is alone.
+    #[serde(default)]
+    pub(crate) address: Option<String>,
 }
 
 impl Default for Member {
     /// openraft wants one for member lists without nodes, which are not used here.
     fn default() -> Self {
-        Self { directory: DirectoryId(Uuid::ZERO) }
+        Self { directory: DirectoryId(Uuid::ZERO), address: None }
     }
 }
 
@@ -68,23 +72,55 @@ pub(crate) const ENTRIES_PER_SNAPSHOT: u64 = 1_000;
 /// so one damaged snapshot loses nothing, and a follower that is a little behind needs no snapshot.
 const ENTRIES_KEPT: u64 = 2 * ENTRIES_PER_SNAPSHOT;
 
+/// Bytes of a snapshot in one message.
+const SNAPSHOT_PIECE_BYTES: u64 = 1 << 20;
+
+/// Bytes of log entries in one message, of which the last may make it more.
+pub(crate) const ENTRIES_BYTES: usize = 1 << 20;
+
 /// openraft's settings for a quorum of one.
 ///
 /// Nobody has to hear from a lone leader, so there are no heartbeats and no election timer: the election is asked for at
 /// start. The tick still runs, at the heartbeat interval, hence the long one: an idle broker uses no CPU.
 pub(crate) fn settings_alone() -> Config {
     Config {
-        cluster_name: "ottla".to_owned(),
         heartbeat_interval: 600_000,
         election_timeout_min: 1_200_000,
         election_timeout_max: 1_800_000,
         enable_tick: false,
+        ..settings_of_all()
+    }
+}
+
+/// How often a leader of several says that it is there.
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// openraft's settings for a member of a cluster.
+///
+/// Its elections are ours (`crate::election`), and so are its heartbeats: openraft's interval is also the time that a member
+/// gets to write what it was sent, and 100 ms would be too little for a disk that is slow for once. The election timeouts are only the time for a vote
+/// and openraft's own lease. The lease is as short as that allows, because the pre-vote has a better one; openraft's own check of these
+/// settings, which wants it to be longer than the interval, is about elections that are off.
+pub(crate) fn settings_of_several() -> Config {
+    Config {
+        heartbeat_interval: 1_000,
+        election_timeout_min: 250,
+        election_timeout_max: 251,
+        enable_tick: true,
+        ..settings_of_all()
+    }
+}
+
+fn settings_of_all() -> Config {
+    Config {
+        cluster_name: "ottla".to_owned(),
         enable_heartbeat: false,
         enable_elect: false,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
         max_in_snapshot_log_to_keep: ENTRIES_KEPT,
         purge_batch_size: ENTRIES_PER_SNAPSHOT / 4,
         replication_lag_threshold: 2 * ENTRIES_KEPT,
+        snapshot_max_chunk_size: SNAPSHOT_PIECE_BYTES,
         // A snapshot may be tens of megabytes and its receiver busy: openraft's 200 ms would never end.
         install_snapshot_timeout: 30_000,
         ..Config::default()

@@ -4,6 +4,8 @@ use ottla_record::{Offset, Timestamp};
 use ottla_storage::compaction::SwapError;
 use ottla_storage::{AppendError, CheckpointJob, DeletedSegment, FlushJob};
 
+use crate::isr::IsrProposal;
+use crate::replica_fetch::{FollowerFetchError, FollowerPosition};
 use crate::view::View;
 
 /// Something the caller must do, in the order given.
@@ -27,6 +29,18 @@ pub enum Effect<W> {
         /// With what.
         outcome: Result<Offset, DeleteRecordsError>,
     },
+    /// Answer a follower. On success its caller may read records for it, see [`crate::replica_fetch`].
+    FollowerFetched {
+        /// Whom.
+        waiter: W,
+        /// With what.
+        outcome: Result<FollowerPosition, FollowerFetchError>,
+    },
+    /// Ask the controller for another in-sync set, then come back with [`crate::Event::IsrDecided`], whatever happens. At most
+    /// one is out at a time; a newer [`crate::Event::Assign`] settles it as well.
+    AlterIsr(IsrProposal),
+    /// What the leader sent could not be appended, but for what came before it: fetch again after a while.
+    CopyRefused(AppendError),
     /// Answer compaction: the segment is in the log, or has been given up.
     Swapped {
         /// Whom.
@@ -100,6 +114,12 @@ pub enum DeleteRecordsError {
     /// The topic does not delete (`cleanup.policy` without `delete`).
     #[error("the topic's cleanup.policy does not allow deleting records")]
     Policy,
+    /// They are gone here, but not every in-sync replica said so in time.
+    #[error("the records were not deleted on every in-sync replica before the deadline")]
+    TimedOut,
+    /// More deletions and producers wait on this partition than it keeps; nothing was deleted.
+    #[error("too many requests are waiting on this partition")]
+    Overloaded,
     /// The log directory is offline.
     #[error("the log directory is offline after a failed write or flush")]
     Offline,

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use ottla_record::produce::ValidatedBatches;
-use ottla_record::{BrokerId, LeaderEpoch, Monotonic, Offset};
+use ottla_record::{BrokerId, LeaderEpoch, Monotonic, Offset, PartitionEpoch};
 use ottla_storage::compaction::CleanedSegment;
 use ottla_storage::{CheckpointJob, LogConfig};
+
+use crate::isr::{IsrRefused, IsrState};
+use crate::replica_fetch::{FetchedFromLeader, FollowerFetch};
 
 /// One thing that happens to a partition. `W` is the caller's completion handle: the machine keeps it and hands it back.
 #[derive(Debug)]
@@ -28,6 +31,17 @@ pub enum Event<W> {
     },
     /// Records below an offset are to go.
     DeleteRecords(DeleteRecords<W>),
+    /// To a leader: a follower asks for what comes next.
+    FollowerFetch(FollowerFetch<W>),
+    /// To a leader: the change that [`crate::Effect::AlterIsr`] asked for was decided.
+    IsrDecided {
+        /// The version that the proposal named; for another one than the one that is out, the event is ignored.
+        partition_epoch: PartitionEpoch,
+        /// What came of it.
+        outcome: Result<IsrState, IsrRefused>,
+    },
+    /// To a follower: what its fetch brought. It may cut the log, which waits for the disk.
+    Fetched(FetchedFromLeader),
     /// The metadata's word on who leads and who is in sync.
     Assign(Assignment),
     /// The topic's configuration changed.
@@ -78,6 +92,8 @@ pub struct DeleteRecords<W> {
     pub waiter: W,
     /// First offset to keep; `None` for the high watermark.
     pub before: Option<Offset>,
+    /// When the asker stops waiting for the followers. The records stay deleted here.
+    pub deadline: Monotonic,
 }
 
 /// Who leads this partition and who is in sync, from the cluster image.
@@ -85,6 +101,8 @@ pub struct DeleteRecords<W> {
 pub struct Assignment {
     /// The leader's term.
     pub leader_epoch: LeaderEpoch,
+    /// The version of all this: an assignment that is not newer than what is known is ignored.
+    pub partition_epoch: PartitionEpoch,
     /// The leader; `None` while there is none.
     pub leader: Option<BrokerId>,
     /// All replicas.
@@ -113,6 +131,8 @@ pub struct PartitionConfig {
     pub flush_records: u64,
     /// With `os`: flush what has waited this long (`flush.ms`).
     pub flush_interval: Duration,
+    /// A follower that has not had everything for this long is taken out of the in-sync set (`replica.lag.time.max.ms`).
+    pub replica_lag_max: Duration,
     /// What the log needs.
     pub log: LogConfig,
 }

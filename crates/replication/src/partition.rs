@@ -1,17 +1,22 @@
 //! The machine of one partition.
 
+mod follower;
+mod leader;
+mod role;
+mod settle;
+
 use std::time::Duration;
 
-use ottla_record::produce::ValidatedBatches;
-use ottla_record::{BrokerId, LeaderEpoch, Monotonic, Now, Offset, Timestamp};
+use ottla_record::{BrokerId, Monotonic, Now, Offset, PartitionEpoch, Timestamp};
 use ottla_storage::compaction::CleanedSegment;
-use ottla_storage::{Append, CheckpointJob, DeletedSegment, Log, StorageError};
+use ottla_storage::{CheckpointJob, DeletedSegment, Log, StorageError};
 
-use crate::effect::{DeleteRecordsError, Effect, ProduceError, Produced};
-use crate::event::{Acks, Assignment, DeleteRecords, Durability, Event, PartitionConfig, Produce};
-use crate::replicas::Leadership;
-use crate::view::{Availability, View};
+use crate::effect::{DeleteRecordsError, Effect, ProduceError};
+use crate::event::{Durability, Event, PartitionConfig};
+use crate::replicas::FollowerProgress;
+use crate::view::{Availability, Following, View};
 use crate::waiters::Waiters;
+use role::Role;
 
 /// Producers and deletions that may wait on one partition. Connections bound their requests in flight, so this is
 /// reached only by a caller that does not.
@@ -28,23 +33,35 @@ pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 
 /// One replica of one partition: the whole path from append to acknowledgement.
 ///
-/// | event | leading | not leading | offline |
-/// |---|---|---|---|
-/// | `Produce` | appended, or refused with nothing written; answered once its mark has passed it | `NotLeader` | `Offline` |
-/// | `Flushed` ok | flushed end rises, high watermark follows, waiters are answered, the next flush starts if anything came meanwhile | flushed end rises | — |
-/// | `Flushed` failed | **offline** | **offline** | — |
-/// | `Checkpointed` | recovery point rises; **offline** if it failed | same | — |
-/// | `DeleteRecords` | log start rises durably, then it is answered | `NotLeader` | `Offline` |
-/// | `Assign` to us, higher epoch | a new term: followers' ends are forgotten | **leading** | — |
-/// | `Assign` to us, same epoch | the in-sync set changes, the high watermark may rise | — | — |
-/// | `Assign` to another | **not leading**: waiters get `NotLeader` | epoch noted | — |
-/// | `Configure` | new limits from now on | same | same |
-/// | `Configure` from `os` to `fsync` | what is unflushed is flushed at once; the high watermark stays, and whoever still waits or comes now waits for the flush | same, nobody waits | — |
-/// | `Configure` from `fsync` to `os` | the high watermark may rise to the log end; waiters are answered | — | — |
-/// | `Tick` | expired waiters get `TimedOut`; segment rolled by age; `os` flushed behind; recovery point raised | same | — |
-/// | `Retain` | segments past retention, all below the high watermark, are dropped | — (follows the leader's log start) | — |
-/// | `SwapCleaned` | the cleaned segment is in the log, durably, unless what it replaces is not; **offline** if the disk failed | same | given up |
-/// | `DirectoryFailed` | **offline**: waiters get `Offline` | **offline** | — |
+/// It leads in a term, follows the leader of a term, or does neither (there is no leader, or none has been heard of).
+///
+/// | event | leading | following | neither | offline |
+/// |---|---|---|---|---|
+/// | `Produce` | appended, or refused with nothing written; answered once its mark has passed it | `NotLeader` | `NotLeader` | `Offline` |
+/// | `Flushed` ok | flushed end rises, high watermark follows, waiters are answered, the next flush starts if anything came meanwhile | flushed end rises, high watermark follows; the next fetch may go out | flushed end rises | — |
+/// | `Flushed` failed | **offline** | **offline** | **offline** | — |
+/// | `Checkpointed` | recovery point rises; **offline** if it failed | same, unless the log was cut since it began | same | — |
+/// | `DeleteRecords` | log start rises durably; answered once every in-sync replica's has | `NotLeader` | `NotLeader` | `Offline` |
+/// | `FollowerFetch` of this term | the follower's end counts, high watermark follows, waiters are answered; it may be proposed as in sync; it is told the marks | `NotLeader` | `NotLeader` | `Offline` |
+/// | `FollowerFetch`, diverging or out of range | told so; what it had said counts no more | `NotLeader` | `NotLeader` | `Offline` |
+/// | `FollowerFetch` of another term or registration, or of no replica | refused, counts for nothing | `NotLeader` | `NotLeader` | `Offline` |
+/// | `IsrDecided` | accepted: that is the in-sync set now; refused: as [`crate::IsrRefused`] says | — | — | — |
+/// | `Fetched` records | — | appended, then flushed; high watermark and log start follow the leader's, up to the own safe end | — | — |
+/// | `Fetched` diverging | — | cut to where the largest common term ends in either log | — | — |
+/// | `Fetched` out of range | — | below: starts over at the leader's log start; above: cut to the leader's end | — | — |
+/// | `Fetched` for another term or position | — | — | — | — |
+/// | `Assign` to us, higher epoch | a new term: followers' ends are forgotten | **leading**, high watermark as it was | **leading** | — |
+/// | `Assign` to us, same epoch | the replicas and the in-sync set change, the high watermark may rise | — | — | — |
+/// | `Assign` to another | **following**: waiters get `NotLeader` | **following** in the new term; the log stays until the new leader says what to cut | **following** | — |
+/// | `Assign` to nobody | **neither**: waiters get `NotLeader` | **neither** | epoch noted | — |
+/// | `Assign` that is not newer | — | — | — | — |
+/// | `Configure` | new limits from now on | same | same | same |
+/// | `Configure` from `os` to `fsync` | what is unflushed is flushed at once; the high watermark stays, and whoever still waits or comes now waits for the flush and for followers to fetch again | same, nobody waits but the next fetch | flushed at once | — |
+/// | `Configure` from `fsync` to `os` | the high watermark may rise to the log end; waiters are answered | the next fetch need not wait for the flush | — | — |
+/// | `Tick` | expired waiters get `TimedOut`; who lags is proposed to leave; segment rolled by age; `os` flushed behind; recovery point raised | the same of the log | the same of the log | — |
+/// | `Retain` | segments past retention, all below the high watermark, are dropped | — (follows the leader's log start) | — | — |
+/// | `SwapCleaned` | the cleaned segment is in the log, durably, unless what it replaces is not; **offline** if the disk failed | same | same | given up |
+/// | `DirectoryFailed` | **offline**: waiters get `Offline` | **offline** | **offline** | — |
 ///
 /// | a producer with | is answered when | with `os` |
 /// |---|---|---|
@@ -54,31 +71,31 @@ pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 ///
 /// With `fsync` the high watermark is at or below the flushed end, but for what the topic acknowledged while it was `os`.
 /// A duplicate is answered by the same rule, with the offsets of the first time: the first write may not be durable yet.
+///
+/// A leader's high watermark is the least end of the maximal in-sync set (see [`crate::isr`]), and rests while fewer replicas
+/// are in sync than `min.insync.replicas`. A follower's is the leader's, as far as it holds the records safely. It goes back
+/// on a replica only with the log, when a leader elected uncleanly has it cut.
 #[derive(Debug)]
 pub struct Partition<W> {
     own: BrokerId,
     log: Log,
     config: PartitionConfig,
     role: Role,
-    /// Invariant: never goes back while this replica leads; at most the replicated end.
+    /// The newest version of the assignment that is known; the answer to a proposal may be ahead of the image.
+    version: Option<PartitionEpoch>,
+    /// Invariant: goes back only where the log is cut below it.
     high_watermark: Offset,
     /// The high watermark when the topic last changed from `os` to `fsync`: up to there it may be ahead of the disk.
     durable_from: Offset,
     waiting_for_flush: Waiters<Written<W>>,
     waiting_for_replicas: Waiters<Written<W>>,
+    waiting_for_deletion: Waiters<W>,
     /// A job is out; what arrives meanwhile waits for the next one together.
     flushing: bool,
-    checkpointing: bool,
+    checkpointing: Checkpointing,
     checkpoint_due: Monotonic,
     unflushed: Unflushed,
     published: Option<Marks>,
-}
-
-#[derive(Debug)]
-enum Role {
-    Leading(Leadership),
-    NotLeading { epoch: Option<LeaderEpoch> },
-    Offline,
 }
 
 /// Records in the log whose producer waits for a mark to pass them.
@@ -87,6 +104,15 @@ struct Written<W> {
     waiter: W,
     base_offset: Offset,
     append_time: Option<Timestamp>,
+}
+
+/// Whether a checkpoint is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checkpointing {
+    No,
+    Yes,
+    /// The log was cut since it began: what it synced need not be what stands at those offsets now.
+    Void,
 }
 
 /// What has been appended since the last flush began.
@@ -108,6 +134,7 @@ struct Marks {
     recovery_point: Offset,
     segments: usize,
     availability: Availability,
+    following: Option<Following>,
 }
 
 impl<W> Partition<W> {
@@ -118,13 +145,15 @@ impl<W> Partition<W> {
             own,
             log,
             config,
-            role: Role::NotLeading { epoch: None },
+            role: Role::Neither { epoch: None },
+            version: None,
             high_watermark: log_start,
             durable_from: log_start,
             waiting_for_flush: Waiters::new(),
             waiting_for_replicas: Waiters::new(),
+            waiting_for_deletion: Waiters::new(),
             flushing: false,
-            checkpointing: false,
+            checkpointing: Checkpointing::No,
             checkpoint_due: Monotonic::ZERO,
             unflushed: Unflushed::default(),
             published: None,
@@ -138,7 +167,10 @@ impl<W> Partition<W> {
             Event::Flushed { end, succeeded } => self.flushed(end, succeeded, effects),
             Event::Checkpointed { job, succeeded } => self.checkpointed(&job, succeeded, effects),
             Event::DeleteRecords(request) => self.delete_records(request, now, effects),
-            Event::Assign(assignment) => self.assign(&assignment, effects),
+            Event::FollowerFetch(fetch) => self.follower_fetch(fetch, now, effects),
+            Event::IsrDecided { partition_epoch, outcome } => self.isr_decided(partition_epoch, outcome, now),
+            Event::Fetched(fetched) => self.fetched(fetched, now, effects),
+            Event::Assign(assignment) => self.assign(&assignment, now, effects),
             Event::Configure(config) => self.configure(config),
             Event::Tick => self.tick(now, effects),
             Event::Retain => self.retain(now, effects),
@@ -157,7 +189,14 @@ impl<W> Partition<W> {
             Some(since) if !self.flushing => since + self.flush_behind_interval(),
             _ => Monotonic::NEVER,
         };
-        self.waiting_for_flush.next_deadline().min(self.waiting_for_replicas.next_deadline()).min(behind)
+        let in_sync = match &self.role {
+            Role::Leading(leadership) => {
+                leadership.next_deadline(self.log.log_end(), self.config.replica_lag_max)
+            }
+            Role::Following(_) | Role::Neither { .. } | Role::Offline => Monotonic::NEVER,
+        };
+        let waiting = self.waiting_for_flush.next_deadline().min(self.waiting_for_replicas.next_deadline());
+        waiting.min(self.waiting_for_deletion.next_deadline()).min(behind).min(in_sync)
     }
 
     /// The picture readers see now.
@@ -173,6 +212,7 @@ impl<W> Partition<W> {
             recovery_point: marks.recovery_point,
             size_bytes: self.log.size_bytes(),
             availability: marks.availability,
+            following: marks.following,
         }
     }
 
@@ -181,10 +221,19 @@ impl<W> Partition<W> {
         &self.log
     }
 
+    /// How far the followers have come, if this replica leads: for metrics and descriptions.
+    pub fn followers(&self) -> impl Iterator<Item = FollowerProgress> {
+        let leadership = match &self.role {
+            Role::Leading(leadership) => Some(leadership),
+            Role::Following(_) | Role::Neither { .. } | Role::Offline => None,
+        };
+        leadership.into_iter().flat_map(|leadership| leadership.progress())
+    }
+
     /// Gives the log back, to close it. Whoever waits gets `NotLeader`.
     pub fn into_log(mut self, effects: &mut Vec<Effect<W>>) -> Log {
-        self.role = Role::NotLeading { epoch: None };
-        self.refuse_waiters(|| ProduceError::NotLeader, effects);
+        self.role = Role::Neither { epoch: None };
+        self.refuse_as_not_leader(effects);
         self.log
     }
 
@@ -195,58 +244,11 @@ impl<W> Partition<W> {
         assert!(marks.last_stable <= marks.high_watermark, "{marks:?}");
         assert!(marks.high_watermark <= marks.log_end, "{marks:?}");
         assert!(marks.flushed_end <= marks.log_end, "{marks:?}");
-        if self.config.durability == Durability::Fsync && matches!(self.role, Role::Leading(_)) {
+        if self.config.durability == Durability::Fsync && !matches!(self.role, Role::Offline) {
             assert!(marks.high_watermark <= marks.flushed_end.max(self.durable_from), "{marks:?}");
         }
-    }
-
-    fn produce(&mut self, produce: Produce<W>, now: Now, effects: &mut Vec<Effect<W>>) {
-        let Produce { waiter, batches, acks, deadline } = produce;
-        let (end, written) = match self.append(&batches, acks, now) {
-            Ok(
-                Append::New { first, last, log_append_time: append_time }
-                | Append::Duplicate { first, last, append_time },
-            ) => (last.next(), Written { waiter, base_offset: first, append_time }),
-            Err(error) => {
-                effects.push(Effect::Produced { waiter, outcome: Err(error) });
-                if self.log.is_poisoned() {
-                    self.fail(effects);
-                }
-                return;
-            }
-        };
-        match (acks, self.config.durability) {
-            (Acks::None, _) | (Acks::Leader, Durability::Os) => self.acknowledge(written, effects),
-            (Acks::Leader, Durability::Fsync) => self.waiting_for_flush.add(end, deadline, written),
-            (Acks::All, _) => self.waiting_for_replicas.add(end, deadline, written),
-        }
-    }
-
-    fn append(&mut self, batches: &ValidatedBatches, acks: Acks, now: Now) -> Result<Append, ProduceError> {
-        let leadership = match &self.role {
-            Role::Leading(leadership) => leadership,
-            Role::NotLeading { .. } => return Err(ProduceError::NotLeader),
-            Role::Offline => return Err(ProduceError::Offline),
-        };
-        if acks == Acks::All {
-            let in_sync = leadership.in_sync();
-            let required = leadership.required(self.config.min_insync_replicas);
-            if in_sync < required {
-                return Err(ProduceError::NotEnoughReplicas { in_sync, required });
-            }
-        }
-        if self.waiting_for_flush.len() + self.waiting_for_replicas.len() >= MAX_WAITING {
-            return Err(ProduceError::Overloaded);
-        }
-        let (end_before, bytes_before) = (self.log.log_end(), self.log.size_bytes());
-        let appended = self.log.append_as_leader(batches, leadership.epoch, now)?;
-        let records = self.log.log_end() - end_before;
-        if records > 0 {
-            self.unflushed.since.get_or_insert(now.monotonic);
-            self.unflushed.records += records.unsigned_abs();
-            self.unflushed.bytes += self.log.size_bytes().saturating_sub(bytes_before);
-        }
-        Ok(appended)
+        let waiting = self.waiting();
+        assert!(waiting == 0 || matches!(self.role, Role::Leading(_)), "{waiting} wait on {:?}", self.role);
     }
 
     fn flushed(&mut self, end: Offset, succeeded: bool, effects: &mut Vec<Effect<W>>) {
@@ -264,69 +266,24 @@ impl<W> Partition<W> {
     }
 
     fn checkpointed(&mut self, job: &CheckpointJob, succeeded: bool, effects: &mut Vec<Effect<W>>) {
-        self.checkpointing = false;
+        let was = std::mem::replace(&mut self.checkpointing, Checkpointing::No);
         if matches!(self.role, Role::Offline) {
             return;
         }
-        if succeeded {
-            self.log.complete_checkpoint(job);
-        } else {
-            self.fail(effects);
-        }
-    }
-
-    fn delete_records(&mut self, request: DeleteRecords<W>, now: Now, effects: &mut Vec<Effect<W>>) {
-        let DeleteRecords { waiter, before } = request;
-        let outcome = self.advance_log_start(before, now, effects);
-        effects.push(Effect::RecordsDeleted { waiter, outcome });
-    }
-
-    /// Raises the log start. It is durable when this returns, so records that were deleted never come back.
-    fn advance_log_start(
-        &mut self,
-        before: Option<Offset>,
-        now: Now,
-        effects: &mut Vec<Effect<W>>,
-    ) -> Result<Offset, DeleteRecordsError> {
-        match &self.role {
-            Role::Leading(_) => {}
-            Role::NotLeading { .. } => return Err(DeleteRecordsError::NotLeader),
-            Role::Offline => return Err(DeleteRecordsError::Offline),
-        }
-        if !self.config.log.delete_expired {
-            return Err(DeleteRecordsError::Policy);
-        }
-        let before = before.unwrap_or(self.high_watermark);
-        if before > self.high_watermark {
-            return Err(DeleteRecordsError::OutOfRange { before, high_watermark: self.high_watermark });
-        }
-        if before > self.log.log_start() {
-            let removed = self.log.advance_log_start(before, self.high_watermark, now);
-            self.removed(removed, effects)?;
-        }
-        Ok(self.log.log_start())
-    }
-
-    fn assign(&mut self, assignment: &Assignment, effects: &mut Vec<Effect<W>>) {
-        if matches!(self.role, Role::Offline) {
-            return;
-        }
-        if assignment.leader != Some(self.own) {
-            self.role = Role::NotLeading { epoch: Some(assignment.leader_epoch) };
-            self.refuse_waiters(|| ProduceError::NotLeader, effects);
-            return;
-        }
-        match &mut self.role {
-            Role::Leading(leadership) if leadership.epoch >= assignment.leader_epoch => {
-                leadership.reassign(self.own, assignment);
-            }
-            _ => self.role = Role::Leading(Leadership::begin(self.own, assignment, self.log.log_end())),
+        match (succeeded, was) {
+            (true, Checkpointing::Void) => {}
+            (true, Checkpointing::Yes | Checkpointing::No) => self.log.complete_checkpoint(job),
+            (false, _) => self.fail(effects),
         }
     }
 
     fn configure(&mut self, config: PartitionConfig) {
         if (self.config.durability, config.durability) == (Durability::Os, Durability::Fsync) {
             self.durable_from = self.high_watermark;
+            if let Role::Leading(leadership) = &mut self.role {
+                // What they have said so far was of their page caches.
+                leadership.forget_ends();
+            }
         }
         self.log.set_config(config.log.clone());
         self.config = config;
@@ -338,6 +295,9 @@ impl<W> Partition<W> {
                 effects.push(Effect::Produced { waiter, outcome: Err(ProduceError::TimedOut) });
             }
         }
+        for waiter in self.waiting_for_deletion.take_expired(now.monotonic) {
+            effects.push(Effect::RecordsDeleted { waiter, outcome: Err(DeleteRecordsError::TimedOut) });
+        }
         if matches!(self.role, Role::Offline) {
             return;
         }
@@ -345,15 +305,6 @@ impl<W> Partition<W> {
         if self.log.roll_if_due(now).is_err() {
             self.fail(effects);
         }
-    }
-
-    fn retain(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
-        if !matches!(self.role, Role::Leading(_)) {
-            return;
-        }
-        let removed = self.log.retain(self.high_watermark, now);
-        // A failure has been dealt with: there is nobody to tell.
-        let _failed = self.removed(removed, effects);
     }
 
     /// Compaction is each replica's own affair, whoever leads: it changes no offset and no record.
@@ -394,100 +345,32 @@ impl<W> Partition<W> {
         }
         self.role = Role::Offline;
         self.log.poison();
-        self.refuse_waiters(|| ProduceError::Offline, effects);
+        self.refuse_waiters(|| ProduceError::Offline, DeleteRecordsError::Offline, effects);
         effects.push(Effect::Failed);
     }
 
-    fn refuse_waiters(&mut self, error: impl Fn() -> ProduceError, effects: &mut Vec<Effect<W>>) {
+    /// Producers and deletions that wait.
+    fn waiting(&self) -> usize {
+        self.waiting_for_flush.len() + self.waiting_for_replicas.len() + self.waiting_for_deletion.len()
+    }
+
+    fn refuse_as_not_leader(&mut self, effects: &mut Vec<Effect<W>>) {
+        self.refuse_waiters(|| ProduceError::NotLeader, DeleteRecordsError::NotLeader, effects);
+    }
+
+    fn refuse_waiters(
+        &mut self,
+        produce: impl Fn() -> ProduceError,
+        delete: DeleteRecordsError,
+        effects: &mut Vec<Effect<W>>,
+    ) {
         for waiting in [&mut self.waiting_for_flush, &mut self.waiting_for_replicas] {
             for Written { waiter, .. } in waiting.take_all() {
-                effects.push(Effect::Produced { waiter, outcome: Err(error()) });
+                effects.push(Effect::Produced { waiter, outcome: Err(produce()) });
             }
         }
-    }
-
-    /// What follows from any event: marks rise, waiters whose mark has passed are answered, the next flush starts.
-    fn settle(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
-        if let Role::Leading(leadership) = &self.role {
-            let own_end = match self.config.durability {
-                Durability::Fsync => self.log.flushed_end(),
-                Durability::Os => self.log.log_end(),
-            };
-            if let Some(replicated) = leadership.replicated_end(own_end)
-                && replicated > self.high_watermark
-            {
-                self.high_watermark = replicated;
-                self.log.high_watermark_reached(replicated);
-            }
-            while let Some(written) = self.waiting_for_flush.pop_passed(own_end) {
-                self.acknowledge(written, effects);
-            }
-            // Usually the high watermark; it may be ahead of the disk where the topic was `os` before. What it passed then
-            // is promised again to whoever sends it again now, and this time the promise is the disk.
-            let promised = self.high_watermark.min(own_end);
-            while let Some(written) = self.waiting_for_replicas.pop_passed(promised) {
-                self.acknowledge(written, effects);
-            }
-        }
-        self.flush_if_due(now, effects);
-        self.checkpoint_if_due(now, effects);
-        let marks = self.marks();
-        if self.published != Some(marks) {
-            self.published = Some(marks);
-            effects.push(Effect::Publish(self.view()));
-        }
-    }
-
-    fn acknowledge(&self, written: Written<W>, effects: &mut Vec<Effect<W>>) {
-        let Written { waiter, base_offset, append_time } = written;
-        let outcome = Ok(Produced { base_offset, append_time, log_start: self.log.log_start() });
-        effects.push(Effect::Produced { waiter, outcome });
-    }
-
-    fn flush_if_due(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
-        if self.flushing || matches!(self.role, Role::Offline) {
-            return;
-        }
-        let due = match (self.unflushed.since, self.config.durability) {
-            (None, _) => false,
-            (Some(_), Durability::Fsync) => true,
-            (Some(since), Durability::Os) => {
-                self.unflushed.records >= self.config.flush_records
-                    || self.unflushed.bytes >= FLUSH_BEHIND_BYTES
-                    || now.monotonic >= since + self.flush_behind_interval()
-            }
-        };
-        if !due {
-            return;
-        }
-        self.unflushed = Unflushed::default();
-        if let Some(job) = self.log.begin_flush() {
-            self.flushing = true;
-            effects.push(Effect::Flush(job));
-        }
-    }
-
-    /// Raises the recovery point every second or every 64 MiB: it bounds what a start after a crash has to scan.
-    fn checkpoint_if_due(&mut self, now: Now, effects: &mut Vec<Effect<W>>) {
-        let due = now.monotonic >= self.checkpoint_due || self.log.is_checkpoint_due();
-        if self.checkpointing || !due || matches!(self.role, Role::Offline) {
-            return;
-        }
-        self.checkpoint_due = now.monotonic + CHECKPOINT_INTERVAL;
-        match self.log.begin_checkpoint() {
-            Ok(Some(job)) => {
-                self.checkpointing = true;
-                effects.push(Effect::Checkpoint(job));
-            }
-            Ok(None) => {}
-            Err(_) => self.fail(effects),
-        }
-    }
-
-    fn flush_behind_interval(&self) -> Duration {
-        match self.config.durability {
-            Durability::Fsync => Duration::ZERO,
-            Durability::Os => self.config.flush_interval.min(FLUSH_BEHIND_INTERVAL),
+        for waiter in self.waiting_for_deletion.take_all() {
+            effects.push(Effect::RecordsDeleted { waiter, outcome: Err(delete) });
         }
     }
 
@@ -506,9 +389,11 @@ impl<W> Partition<W> {
             segments: self.log.segment_count(),
             availability: match &self.role {
                 Role::Leading(l) => Availability::Leading { epoch: l.epoch, epoch_start: l.epoch_start },
-                Role::NotLeading { epoch } => Availability::NotLeading { epoch: *epoch },
+                Role::Following(f) => Availability::NotLeading { epoch: Some(f.epoch) },
+                Role::Neither { epoch } => Availability::NotLeading { epoch: *epoch },
                 Role::Offline => Availability::Offline,
             },
+            following: self.following(),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What readers work on: an immutable picture of a partition, published after every change.
 
-use ottla_record::{LeaderEpoch, Offset};
+use ottla_record::{BrokerId, LeaderEpoch, Offset};
 use ottla_storage::LogView;
+
+use crate::replica_fetch::FetchPosition;
 
 /// A picture of a partition between two events. Readers keep it without any lock.
 ///
@@ -26,6 +28,20 @@ pub struct View {
     pub size_bytes: u64,
     /// Whether and as what this replica serves.
     pub availability: Availability,
+    /// Whom this replica copies, and from where it fetches next; `None` unless it follows a leader.
+    pub following: Option<Following>,
+}
+
+/// A follower's task: fetch from the leader, and bring the answer as [`crate::Event::Fetched`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Following {
+    /// Whom to ask.
+    pub leader: BrokerId,
+    /// The term to name.
+    pub leader_epoch: LeaderEpoch,
+    /// What to ask for; `None` while the next fetch may not be sent: with `fsync` it says what is on the disk, and the flush
+    /// is still out.
+    pub fetch: Option<FetchPosition>,
 }
 
 /// Whether and as what a replica serves.

@@ -1,8 +1,9 @@
-//! Ottla's gRPC services: stubs generated from `proto/ottla/v1/*.proto`, and what both ends need to speak them.
+//! Ottla's gRPC services: stubs generated from `proto/`, and what both ends need to speak them.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`v1`] | the generated messages, clients and servers |
+//! | [`v1`] | the generated messages, clients and servers of `proto/ottla/v1`, for clients |
+//! | [`control`] | those of `proto/ottla/control/v1`, for nodes among each other, and their ids |
 //! | [`kafka_error`] | [`KafkaError`]: Kafka's errors by name and number, and the gRPC code beside each |
 //! | [`status`] | [`ErrorDetail`](v1::ErrorDetail) in a `tonic::Status`, and out again |
 //! | [`records`] | between protobuf's records and Kafka's batches |
@@ -22,6 +23,7 @@
 //!
 //! Invariant: nothing here does I/O. Connections are `server`'s and `client`'s.
 
+pub mod control;
 pub mod kafka_error;
 pub mod records;
 pub mod status;

@@ -26,9 +26,19 @@ impl Deadline {
         Ok(Self(Instant::now().checked_add(timeout)))
     }
 
+    /// Of a call that may last.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Of a call of our own.
+    pub(crate) fn within(timeout: Duration) -> Self {
+        Self(Instant::now().checked_add(timeout))
+    }
+
     /// The deadline of a request; none if it came past the router, as in a test.
     pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
-        request.extensions().get().copied().unwrap_or(Self(None))
+        request.extensions().get().copied().unwrap_or(Self::none())
     }
 
     /// The moment.
@@ -42,6 +52,11 @@ impl Deadline {
             Some(instant) => asked.min(instant.saturating_duration_since(Instant::now())),
             None => asked,
         }
+    }
+
+    /// How long the caller waits still; `None` if it did not say.
+    pub(crate) fn left(self) -> Option<Duration> {
+        self.0.map(|instant| instant.saturating_duration_since(Instant::now()))
     }
 
     /// What a call ends with whose time has run out.

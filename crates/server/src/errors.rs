@@ -32,9 +32,12 @@ impl Failure {
         Self { message: message.into(), detail: Box::new(status::detail(error)) }
     }
 
-    /// What it is about.
+    /// What it is about. Said once: what another broker answered says it already.
     #[must_use]
     pub(crate) fn about(mut self, topic: &str, partition: Option<i32>) -> Self {
+        if self.detail.topic == topic && self.detail.partition == partition && !topic.is_empty() {
+            return self;
+        }
         topic.clone_into(&mut self.detail.topic);
         self.detail.partition = partition;
         let subject = match partition {
@@ -319,6 +322,9 @@ pub(crate) fn deletion(error: DeletionError) -> Failure {
             replication::DeleteRecordsError::OutOfRange { .. } => KafkaError::OFFSET_OUT_OF_RANGE,
             replication::DeleteRecordsError::Policy => KafkaError::POLICY_VIOLATION,
             replication::DeleteRecordsError::Offline => KafkaError::KAFKA_STORAGE_ERROR,
+            replication::DeleteRecordsError::TimedOut | replication::DeleteRecordsError::Overloaded => {
+                KafkaError::REQUEST_TIMED_OUT
+            }
             _ => KafkaError::UNKNOWN_SERVER_ERROR,
         },
         DeletionError::TimedOut => KafkaError::REQUEST_TIMED_OUT,

@@ -9,6 +9,7 @@ use ottla_node::metrics::ListenerMetrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::Calls;
+use crate::peers::Peers;
 use crate::publish::Packers;
 
 /// Name of the listener in the configuration and in the metrics.
@@ -25,6 +26,8 @@ pub struct Front {
     pub(crate) connections: Arc<ListenerMetrics>,
     pub(crate) shared: Shared,
     pub(crate) packers: Packers,
+    /// Brokers that requests are handed on to.
+    pub(crate) peers: Peers,
 }
 
 /// Bounds on what one client may hold of this process.
@@ -50,6 +53,7 @@ impl Front {
             connections,
             shared,
             packers: Packers::new(),
+            peers: Peers::default(),
         })
     }
 }

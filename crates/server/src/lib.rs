@@ -12,6 +12,7 @@
 //! | `rebalance` | the part of `cluster` that moves replicas and leaderships |
 //! | `publish`, `fetch` | what the service `Log` does with records |
 //! | `subscribe` | one member of a group: what its stream does |
+//! | `peers` | the other brokers: what is theirs to answer is handed on |
 //! | `positions` | from what a reader names to an offset |
 //! | `answer` | the body of a response, and what may end it from outside |
 //! | `calls` | what is counted of each call |
@@ -40,6 +41,7 @@ pub mod listener;
 mod log;
 mod memory;
 mod pages;
+mod peers;
 mod positions;
 mod publish;
 mod rebalance;

@@ -16,6 +16,7 @@ use crate::errors;
 use crate::fetch::Tail;
 use crate::front::Front;
 use crate::memory::CallMemory;
+use crate::peers;
 use crate::positions;
 use crate::publish::{PublishAnswers, Publisher};
 
@@ -39,8 +40,8 @@ impl Log for LogService {
         &self,
         request: Request<v1::PublishRequest>,
     ) -> Result<Response<v1::PublishResponse>, Status> {
-        let deadline = Deadline::of(&request);
-        let publisher = Publisher::new(&self.front, request.extensions().get::<Peer>(), deadline);
+        let (deadline, handed_on) = (Deadline::of(&request), peers::is_handed_on(request.metadata()));
+        let publisher = Publisher::new(&self.front, request.extensions().get::<Peer>(), deadline, handed_on);
         let (timing, memory) = (Timing::of(&request), request.extensions().get::<Arc<CallMemory>>().cloned());
         let pending = publisher.begin(request.into_inner()).await?;
         timing.put_off();
@@ -57,8 +58,8 @@ impl Log for LogService {
         &self,
         request: Request<Streaming<v1::PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
-        let publisher =
-            Publisher::new(&self.front, request.extensions().get::<Peer>(), Deadline::of(&request));
+        let (deadline, handed_on) = (Deadline::of(&request), peers::is_handed_on(request.metadata()));
+        let publisher = Publisher::new(&self.front, request.extensions().get::<Peer>(), deadline, handed_on);
         let method = Method::of(&request);
         let memory = request.extensions().get::<Arc<CallMemory>>().cloned();
         Ok(Response::new(Box::pin(PublishAnswers::new(publisher, method, memory, request.into_inner()))))
@@ -67,7 +68,8 @@ impl Log for LogService {
     type FetchStream = Answers<v1::FetchResponse>;
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
-        let tail = Tail::begin(&self.front, request.into_inner()).await?;
+        let handed_on = peers::is_handed_on(request.metadata());
+        let tail = Tail::begin(&self.front, request.into_inner(), handed_on).await?;
         Ok(Response::new(Box::pin(tail)))
     }
 
@@ -75,10 +77,13 @@ impl Log for LogService {
         &self,
         request: Request<v1::ListOffsetsRequest>,
     ) -> Result<Response<v1::ListOffsetsResponse>, Status> {
-        let method = Method::of(&request);
+        let (method, handed_on) = (Method::of(&request), peers::is_handed_on(request.metadata()));
         let request = request.into_inner();
         let isolation = positions::isolation(request.isolation)?;
-        let found = positions::look_up(&self.front.node, &request.partitions, isolation).await;
+        let found = match handed_on {
+            true => positions::look_up_here(&self.front.node, &request.partitions, isolation).await,
+            false => positions::look_up(&self.front, &request.partitions, isolation).await,
+        };
         let offsets = request.partitions.into_iter().zip(found).map(|(asked, found)| {
             let listed =
                 v1::ListedOffset { topic: asked.topic, partition: asked.partition, ..Default::default() };

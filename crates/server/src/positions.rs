@@ -1,14 +1,20 @@
-//! Places in partitions: from what a reader names to an offset.
+//! Places in partitions: from what a reader names to an offset. The leader of each knows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_node::admin::offsets::{FoundOffset, OffsetQuery, OffsetReader, WantedOffset};
-use ottla_node::record::{LeaderEpoch, Offset, Timestamp};
+use ottla_node::record::{BrokerId, LeaderEpoch, Offset, Timestamp};
 use ottla_node::{Isolation, Node};
 use ottla_rpc::v1;
+use ottla_rpc::v1::log_client::LogClient;
 use ottla_rpc::v1::position::At;
+use tokio::task::JoinSet;
 
+use crate::deadline::Deadline;
 use crate::errors::{self, Failure, invalid};
+use crate::front::Front;
+use crate::peers;
 
 /// Where a place is.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +39,93 @@ pub(crate) fn check(position: Option<&v1::Position>) -> Result<(), Failure> {
     Wanted::of(position).map(drop)
 }
 
-/// Looks places up. The answers stand in the order of the partitions.
+/// Looks places up, those in partitions that another broker leads with that broker. The answers stand in the order of the
+/// partitions.
 pub(crate) async fn look_up(
+    front: &Arc<Front>,
+    partitions: &[v1::FetchPartition],
+    isolation: Isolation,
+) -> Vec<Result<Place, Failure>> {
+    let is_exact = |asked: &v1::FetchPartition| {
+        matches!(asked.from.as_ref().and_then(|from| from.at.as_ref()), Some(At::Offset(_)))
+    };
+    let mut led: BTreeMap<Option<BrokerId>, Vec<usize>> = BTreeMap::new();
+    for (at, asked) in partitions.iter().enumerate() {
+        let leader = (!is_exact(asked))
+            .then(|| peers::leader_elsewhere(front, &asked.topic, asked.partition))
+            .flatten();
+        led.entry(leader).or_default().push(at);
+    }
+    if led.keys().all(Option::is_none) {
+        return look_up_here(&front.node, partitions, isolation).await;
+    }
+    let mut asking = JoinSet::new();
+    for (leader, places) in led {
+        let part: Vec<_> = places.iter().filter_map(|at| partitions.get(*at).cloned()).collect();
+        let front = Arc::clone(front);
+        asking.spawn(async move {
+            let found = match leader {
+                None => look_up_here(&front.node, &part, isolation).await,
+                Some(leader) => look_up_there(&front, leader, part, isolation).await,
+            };
+            places.into_iter().zip(found).collect::<Vec<_>>()
+        });
+    }
+    let mut places: Vec<_> = partitions.iter().map(|_| Err(errors::mismatch())).collect();
+    for (at, found) in asking.join_all().await.into_iter().flatten() {
+        if let Some(place) = places.get_mut(at) {
+            *place = found;
+        }
+    }
+    places
+}
+
+/// How far a reader sees, as other brokers are told.
+pub(crate) fn isolation_on_the_wire(isolation: Isolation) -> v1::Isolation {
+    match isolation {
+        Isolation::ReadUncommitted => v1::Isolation::ReadUncommitted,
+        Isolation::ReadCommitted => v1::Isolation::ReadCommitted,
+    }
+}
+
+async fn look_up_there(
+    front: &Front,
+    leader: BrokerId,
+    partitions: Vec<v1::FetchPartition>,
+    isolation: Isolation,
+) -> Vec<Result<Place, Failure>> {
+    let count = partitions.len();
+    let all = |failure: Failure| (0..count).map(|_| Err(failure.clone())).collect();
+    let way = match front.peers.way(&front.node.image(), leader) {
+        Ok(way) => way,
+        Err(failure) => return all(failure),
+    };
+    let request = v1::ListOffsetsRequest { partitions, isolation: isolation_on_the_wire(isolation).into() };
+    let patience = Deadline::within(front.node.settings().config.request_timeout);
+    let mut stub = LogClient::new(way.channel.clone());
+    match stub.list_offsets(peers::hand_on(request, None, patience)).await {
+        Ok(listed) => listed.into_inner().offsets.into_iter().map(place_of).collect(),
+        Err(status) => all(peers::refused(leader, &status)),
+    }
+}
+
+fn place_of(listed: v1::ListedOffset) -> Result<Place, Failure> {
+    if let Some(detail) = listed.error {
+        let subject = format!("{}-{}", listed.topic, listed.partition);
+        return Err(Failure {
+            message: format!("{subject}: {}", detail.kafka_error),
+            detail: Box::new(detail),
+        });
+    }
+    Ok(Place {
+        offset: Offset::from_wire(listed.offset).ok_or_else(errors::mismatch)?,
+        timestamp: listed.timestamp_ms.map(Timestamp::from_millis),
+        leader_epoch: listed.leader_epoch.map(LeaderEpoch::new),
+    })
+}
+
+/// Looks places up in what this broker leads.
+pub(crate) async fn look_up_here(
     node: &Arc<Node>,
     partitions: &[v1::FetchPartition],
     isolation: Isolation,

@@ -1,5 +1,8 @@
 //! The service `Topics`: create, see, grow, delete.
 
+mod deletions;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +14,16 @@ use ottla_node::record::{BrokerId, Offset, PartitionIndex};
 use ottla_node::replication::Availability;
 use ottla_node::{LookupError, TopicKey};
 use ottla_rpc::v1;
+use ottla_rpc::v1::topics_client::TopicsClient;
 use ottla_rpc::v1::topics_server::Topics;
+use tokio::task::JoinSet;
 use tonic::{Request, Response, Status};
 
 use crate::calls::Method;
 use crate::deadline::Deadline;
 use crate::errors::{self, Failure};
 use crate::front::Front;
+use crate::peers;
 
 /// How long the deletion of records waits where the client does not say.
 const DEFAULT_TIMEOUT_MS: i32 = 30_000;
@@ -102,6 +108,7 @@ impl Topics for TopicsService {
         &self,
         request: Request<v1::DescribeTopicRequest>,
     ) -> Result<Response<v1::DescribeTopicResponse>, Status> {
+        let (handed_on, deadline) = (peers::is_handed_on(request.metadata()), Deadline::of(&request));
         let v1::DescribeTopicRequest { name, auto_create } = request.into_inner();
         let node = &self.front.node;
         let missing = node.image().topic(&name).is_none();
@@ -115,9 +122,13 @@ impl Topics for TopicsService {
         let image = node.image();
         let unknown = || errors::lookup(LookupError::UnknownTopicOrPartition).about(&name, None);
         let topic = image.topic(&name).ok_or_else(unknown)?;
+        let mut partitions = partitions(&self.front, topic);
+        if !handed_on {
+            ask_leaders(&self.front, &name, &mut partitions, deadline).await;
+        }
         Ok(Response::new(v1::DescribeTopicResponse {
             topic: Some(listing(topic)),
-            partitions: partitions(&self.front, topic),
+            partitions,
             configs: topic.configs().iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         }))
     }
@@ -143,26 +154,19 @@ impl Topics for TopicsService {
         request: Request<v1::DeleteRecordsRequest>,
     ) -> Result<Response<v1::DeleteRecordsResponse>, Status> {
         let (deadline, method) = (Deadline::of(&request), Method::of(&request));
+        let handed_on = peers::is_handed_on(request.metadata());
         let request = request.into_inner();
         let timeout_ms = request.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
         let timeout = u64::try_from(timeout_ms)
             .map_err(|_| errors::invalid(format!("timeout_ms {timeout_ms} is negative")))?;
-        let deletions = request.deletions.iter().map(|deletion| deletion_of(&request.topic, deletion));
-        let deletions = deletions.collect::<Result<Vec<_>, _>>()?;
-        let outcomes =
-            self.front.node.delete_records(deletions, deadline.cap(Duration::from_millis(timeout))).await;
-        let answers = request.deletions.iter().zip(outcomes).map(|(deletion, outcome)| {
-            let partition = deletion.partition;
-            match outcome {
-                Ok(start) => v1::DeletedRecords { partition, log_start_offset: start.get(), error: None },
-                Err(error) => {
-                    let failure = errors::deletion(error).about(&request.topic, Some(partition));
-                    method.error(&failure.detail);
-                    v1::DeletedRecords { partition, log_start_offset: 0, error: Some(failure.into_detail()) }
-                }
-            }
-        });
-        Ok(Response::new(v1::DeleteRecordsResponse { partitions: answers.collect() }))
+        for deletion in &request.deletions {
+            deletion_of(&request.topic, deletion)?;
+        }
+        let timeout = deadline.cap(Duration::from_millis(timeout));
+        let deleted =
+            deletions::delete(&self.front, handed_on, &request.topic, request.deletions, timeout).await;
+        deleted.iter().filter_map(|deleted| deleted.error.as_ref()).for_each(|detail| method.error(detail));
+        Ok(Response::new(v1::DeleteRecordsResponse { partitions: deleted }))
     }
 }
 
@@ -207,6 +211,46 @@ fn partitions(front: &Front, topic: &Topic) -> Vec<v1::PartitionDescription> {
             }
         };
     topic.partitions().map(describe).collect()
+}
+
+/// Fills in what only the leaders know, as far as they answer.
+async fn ask_leaders(
+    front: &Arc<Front>,
+    topic: &str,
+    partitions: &mut [v1::PartitionDescription],
+    deadline: Deadline,
+) {
+    let own = front.node.id().get();
+    let leaders: BTreeSet<i32> =
+        partitions.iter().filter_map(|partition| partition.leader).filter(|leader| *leader != own).collect();
+    let patience = Deadline::within(deadline.cap(front.node.settings().config.request_timeout));
+    let mut asking = JoinSet::new();
+    for leader in leaders {
+        let Ok(way) = front.peers.way(&front.node.image(), BrokerId::new(leader)) else { continue };
+        let request = v1::DescribeTopicRequest { name: topic.to_owned(), auto_create: false };
+        let mut stub = TopicsClient::new(way.channel.clone()).max_decoding_message_size(usize::MAX);
+        asking.spawn(async move {
+            let described = stub.describe_topic(peers::hand_on(request, None, patience)).await;
+            described.map(|described| described.into_inner().partitions).map_err(|status| (leader, status))
+        });
+    }
+    for described in asking.join_all().await {
+        match described {
+            Ok(theirs) => {
+                for told in theirs.into_iter().filter(|told| told.high_watermark.is_some()) {
+                    if let Some(slot) = partitions.iter_mut().find(|slot| slot.partition == told.partition) {
+                        (slot.log_start_offset, slot.high_watermark) =
+                            (told.log_start_offset, told.high_watermark);
+                        slot.size_bytes = told.size_bytes;
+                    }
+                }
+            }
+            // What they know is left out, as where there is no leader.
+            Err((leader, status)) => {
+                tracing::debug!(leader, %status, topic, "a leader did not describe its partitions")
+            }
+        }
+    }
 }
 
 /// Topics that the cluster keeps for itself.

@@ -1,5 +1,5 @@
 //! Looks for a broken promise and says what broke: what `cargo xtask sim --mutants` runs on a mutant. `judge storms` makes
-//! random runs, `judge storms FROM TO` those of some seeds, `judge STORY` crashes a story.
+//! random runs, `judge cluster` those of a cluster, either with `FROM TO` those of some seeds, `judge STORY` crashes a story.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells what it found")]
 
@@ -7,9 +7,13 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use ottla_sim::campaign::{self, DEPTH, all_stories, group_stories};
+use ottla_sim::small_model::{Bounds, explore};
 
 /// Random runs of `storms`.
 const SEEDS: u64 = 300;
+
+/// Random runs of `cluster`: those that CI makes.
+const CLUSTER_SEEDS: u64 = 240;
 
 /// Seeds of a story.
 const STORY_SEEDS: u64 = 4;
@@ -19,12 +23,15 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let judged = match words.as_slice() {
         ["storms"] => storms(0..SEEDS),
-        ["storms", from, to] => match (from.parse(), to.parse()) {
-            (Ok(from), Ok(to)) => storms(from..to),
+        ["cluster"] => cluster(0..CLUSTER_SEEDS),
+        [runs @ ("storms" | "cluster"), from, to] => match (from.parse(), to.parse()) {
+            (Ok(from), Ok(to)) if *runs == "storms" => storms(from..to),
+            (Ok(from), Ok(to)) => cluster(from..to),
             _ => Err("seeds are numbers".into()),
         },
+        ["orders", bounds @ ..] => orders(bounds),
         [story] => crashes(story),
-        _ => Err("usage: judge storms [FROM TO] | STORY".into()),
+        _ => Err("usage: judge storms [FROM TO] | cluster [FROM TO] | orders RECORDS ELECTIONS LAGS fine|coarse STATES | STORY".into()),
     };
     match judged {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,6 +44,27 @@ fn main() -> ExitCode {
 
 fn storms(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn Error>> {
     println!("{:?}", campaign::storms(seeds)?);
+    Ok(())
+}
+
+fn cluster(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn Error>> {
+    println!("{:?}", campaign::fleets(seeds)?);
+    Ok(())
+}
+
+/// Every order in which so much can happen.
+fn orders(bounds: &[&str]) -> Result<(), Box<dyn Error>> {
+    let [records, elections, lags, steps, states] = bounds else {
+        return Err("five bounds are needed".into());
+    };
+    let bounds = Bounds {
+        records: records.parse()?,
+        elections: elections.parse()?,
+        lags: lags.parse()?,
+        fine: *steps == "fine",
+        states: states.parse()?,
+    };
+    println!("{:?}", explore(bounds).map_err(|broken| broken.to_string())?);
     Ok(())
 }
 

@@ -124,6 +124,7 @@ impl Process {
         let led = world.cluster.restart(directory.directory_id())?;
         let assignment = Assignment {
             leader_epoch: led.leader_epoch,
+            partition_epoch: led.partition_epoch,
             leader: led.leader,
             replicas: led.replicas,
             isr: led.isr,
@@ -205,7 +206,7 @@ impl Process {
         let waiter = self.next_waiter;
         self.next_waiter += 1;
         self.deleting.insert(waiter, before);
-        let request = DeleteRecords { waiter, before: Some(before) };
+        let request = DeleteRecords { waiter, before: Some(before), deadline: Monotonic::NEVER };
         self.event(Event::DeleteRecords(request), world, moments)
     }
 
@@ -385,6 +386,8 @@ impl Process {
                 Effect::Remove(segments) => self.removals.extend(segments),
                 // Nothing is compacted in these stories.
                 Effect::Swapped { .. } => {}
+                // There is one broker.
+                Effect::FollowerFetched { .. } | Effect::AlterIsr(_) | Effect::CopyRefused(_) => {}
                 Effect::Failed => self.failed = true,
             }
         }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use crate::compaction::COMPACTIONS;
 use crate::explore::{Coverage, Depth, Failure, Story, explore};
 use crate::failed_sync;
+use crate::fleet;
 use crate::follower::FOLLOWERS;
 use crate::groups::GROUPS;
 use crate::scenario::PROFILES;
@@ -80,6 +81,18 @@ pub fn storms(seeds: std::ops::Range<u64>) -> Result<Tally, Box<storm::Failure>>
     let from = seeds.start;
     let done = on_all_processors(seeds.end.saturating_sub(from), |number| storm::run(from + number))?;
     let mut sum = Tally::default();
+    done.iter().for_each(|tally| sum.add(tally));
+    Ok(sum)
+}
+
+/// Runs clusters with these seeds and adds up what they did.
+///
+/// # Errors
+/// The failure of the first seed that failed.
+pub fn fleets(seeds: std::ops::Range<u64>) -> Result<fleet::Tally, Box<fleet::Failure>> {
+    let from = seeds.start;
+    let done = on_all_processors(seeds.end.saturating_sub(from), |number| fleet::run(from + number))?;
+    let mut sum = fleet::Tally::default();
     done.iter().for_each(|tally| sum.add(tally));
     Ok(sum)
 }

@@ -19,6 +19,7 @@ pub struct SentBatch {
     /// Sequence of the first one, of an idempotent producer.
     pub sequence: Sequence,
     bytes: Bytes,
+    idempotent: bool,
 }
 
 /// One producer. Its memory outlives the broker's.
@@ -35,6 +36,8 @@ pub struct Producer {
     pub transactional: bool,
     /// Something it sent may not be there: it sends all that was not answered again before anything new.
     pub stalled: bool,
+    /// Its records have keys, each one of its own: compaction finds every record to be the last of its key.
+    pub keyed: bool,
 }
 
 impl Producer {
@@ -48,6 +51,7 @@ impl Producer {
             answered: None,
             transactional: false,
             stalled: false,
+            keyed: false,
         }
     }
 
@@ -93,10 +97,12 @@ impl Producer {
             let mut value = id.0.to_be_bytes().to_vec();
             value.resize(8 + rng.index(MAX_PADDING), 0x5a);
             let late = i64::try_from(rng.below(3)).unwrap_or(0);
-            builder.push(Some(Timestamp::from_millis(at.millis() - late)), None, Some(&value), &[]);
+            let key = self.keyed.then(|| id.0.to_be_bytes());
+            let key = key.as_ref().map(|key| key.as_slice());
+            builder.push(Some(Timestamp::from_millis(at.millis() - late)), key, Some(&value), &[]);
         }
         let bytes = builder.build().map_err(|error| broken(Invariant::NoPanic, error.to_string()))?;
-        let sent = SentBatch { sequence: self.next, bytes, ids };
+        let sent = SentBatch { sequence: self.next, bytes, ids, idempotent: self.is_idempotent() };
         self.next = self.next.advance(i32::try_from(sent.ids.len()).unwrap_or(0));
         self.unanswered.push(sent.clone());
         Ok(sent)
@@ -160,6 +166,11 @@ impl Producer {
 }
 
 impl SentBatch {
+    /// True if it may be sent again: its producer numbers what it sends.
+    pub const fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
     /// Checks the batch as the broker's front door does.
     ///
     /// # Errors

@@ -71,6 +71,24 @@ pub enum Invariant {
     RecoveryIsIdempotent,
     /// L1: once faults stop, requests are answered.
     Progress,
+    /// P1: a partition's leader is in sync, and whatever else the metadata promises of itself.
+    LeaderInSync,
+    /// P2, R1: what is committed is on every in-sync replica.
+    CommittedIsEverywhere,
+    /// P7: who was lost is not electable before it has caught up, unless nobody else has everything.
+    ElectableHasAll,
+    /// P3: the same offset and epoch are the same bytes everywhere.
+    SameBytes,
+    /// P5: with too few replicas in sync the high watermark stands still.
+    MinInSync,
+    /// P3: what a leader sends continues its follower's log.
+    CopyTaken,
+    /// R2: consumers read what is committed, and nothing else.
+    ReadsCommitted,
+    /// M2: what an administrator was answered stays.
+    MetadataStays,
+    /// M3: all brokers come to the same metadata.
+    ImagesConverge,
     /// S3: nothing panics.
     NoPanic,
 }

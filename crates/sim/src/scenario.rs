@@ -203,6 +203,7 @@ impl Profile {
             min_insync_replicas: 1,
             flush_records: 12,
             flush_interval: Duration::from_millis(200),
+            replica_lag_max: Duration::MAX,
             log: LogConfig {
                 segment_bytes: self.segment_bytes,
                 segment_ms: self.segment_ms,

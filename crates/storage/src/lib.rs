@@ -67,13 +67,21 @@
 //! # }
 //! ```
 
-/// The tests beside the sources share a file with those through the public surface, which know this crate by its name.
+/// The tests beside the sources share files with those through the public surface, which know this crate by its name.
 #[cfg(test)]
 extern crate self as ottla_storage;
 
 #[cfg(test)]
 #[path = "../tests/storage/batches.rs"]
 mod batches;
+
+#[cfg(test)]
+#[path = "../tests/storage/directory.rs"]
+mod directory;
+
+#[cfg(test)]
+#[path = "../tests/storage/wrapped_disk.rs"]
+mod wrapped_disk;
 
 pub mod checkpoint;
 pub mod compaction;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ottla_record::Offset;
 use ottla_record::header::BatchHeader;
-use ottla_record::{Offset, Timestamp};
 
 use crate::disk::{Disk, File};
 use crate::file_names::FileKind;
@@ -117,7 +117,7 @@ impl Indexer {
     /// Takes note of a batch at `position`, with an entry if it is time for one.
     pub(crate) fn note(&mut self, segment: &Segment, header: &BatchHeader, position: u64, interval: u64) {
         let last_offset = header.last_offset();
-        self.note_timestamp(header.max_timestamp(), last_offset);
+        self.note_timestamp(header);
         if self.bytes_since_entry > interval
             && let Ok(position) = u32::try_from(position)
         {
@@ -130,15 +130,18 @@ impl Indexer {
 
     /// Takes note of a batch that has its entry, or needs none.
     pub(crate) fn skip(&mut self, header: &BatchHeader) {
-        self.note_timestamp(header.max_timestamp(), header.last_offset());
+        self.note_timestamp(header);
         self.bytes_since_entry += header.len() as u64;
     }
 
-    fn note_timestamp(&mut self, timestamp: Option<Timestamp>, last_offset: Offset) {
-        if let Some(timestamp) = timestamp
+    /// What compaction has left of a batch without its records still has their time, but nothing of that time is there: an entry for it would
+    /// lead nowhere, and Kafka's dump tool objects to one.
+    fn note_timestamp(&mut self, header: &BatchHeader) {
+        if header.record_count() > 0
+            && let Some(timestamp) = header.max_timestamp()
             && self.max_timestamp.is_none_or(|max| max.timestamp < timestamp)
         {
-            self.max_timestamp = Some(TimeEntry { timestamp, last_offset });
+            self.max_timestamp = Some(TimeEntry { timestamp, last_offset: header.last_offset() });
         }
     }
 

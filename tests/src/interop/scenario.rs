@@ -3,7 +3,7 @@
 //! Records flow throughout, so that every hand-over happens in the middle of work. Asked of every client and protocol: each
 //! record is delivered at least once, nothing that was committed is delivered again, what a client was told is committed the broker knows,
 //! and in the end each partition has one owner. Besides: static members find their partitions again and disturb nobody,
-//! and where rebalances are incremental only what moves is given up.
+//! and where rebalances are incremental only what moves is given up. [`migrate`] tells another: of a group that changes its protocol.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,6 +46,20 @@ pub fn share(broker: &Broker, client: Client, protocol: Protocol) -> anyhow::Res
     let name = format!("{}-{}", client.name(), protocol.word());
     let mut group = Group::new(broker, client, protocol, &name)?;
     let told = group.tell();
+    told.with_context(|| format!("{name}\n{}", group.report()))
+}
+
+/// Moves a group from a classic protocol to the consumer protocol and back, a member at a time, while records flow (KIP-848's online migration).
+/// `kind_of` asks the broker what kind of group it is.
+pub fn migrate(
+    broker: &Broker,
+    client: Client,
+    classic: Protocol,
+    kind_of: &dyn Fn(&str) -> anyhow::Result<String>,
+) -> anyhow::Result<Outcome> {
+    let name = format!("{}-{}-migrates", client.name(), classic.word());
+    let mut group = Group::new(broker, client, classic, &name)?;
+    let told = group.migrate(classic, kind_of);
     told.with_context(|| format!("{name}\n{}", group.report()))
 }
 
@@ -96,6 +110,52 @@ impl Group {
         self.one_joins()?;
         self.one_leaves()?;
         self.all_stop_and_one_comes_back()?;
+        Ok(Outcome { records: self.ledger.ends().values().sum(), redelivered: self.ledger.redelivered() })
+    }
+
+    fn migrate(
+        &mut self,
+        classic: Protocol,
+        kind_of: &dyn Fn(&str) -> anyhow::Result<String>,
+    ) -> anyhow::Result<Outcome> {
+        let is = |group: &Self, kind: &str| -> anyhow::Result<()> {
+            let found = kind_of(&group.name)?;
+            ensure!(found.eq_ignore_ascii_case(kind), "the group is {found}, not {kind}");
+            Ok(())
+        };
+        self.start("a")?;
+        self.start("b")?;
+        self.until_shared("two classic members share", &["a", "b"])?;
+        self.until_read_and_committed("before the first upgrade")?;
+        is(self, "classic")?;
+
+        self.protocol = Protocol::Consumer;
+        self.start("c")?;
+        self.until_shared("a consumer-protocol member joins", &["a", "b", "c"])?;
+        self.until_read_and_committed("after the upgrade")?;
+        is(self, "consumer")?;
+        // A classic member that dies in a consumer group is missed as any other.
+        self.write(20)?;
+        self.kill("b");
+        self.until_shared("a classic member is killed", &["a", "c"])?;
+        self.start("d")?;
+        self.stop(&["a"])?;
+        self.until_shared("the last classic member has left", &["c", "d"])?;
+        self.until_read_and_committed("on the consumer protocol alone")?;
+        is(self, "consumer")?;
+
+        self.protocol = classic;
+        self.start("e")?;
+        self.until_shared("a classic member joins a consumer group", &["c", "d", "e"])?;
+        self.stop(&["c"])?;
+        self.write(20)?;
+        self.kill("d");
+        self.until_shared("the last member of the consumer protocol is gone", &["e"])?;
+        is(self, "classic")?;
+        self.start("f")?;
+        self.until_shared("classic members share again", &["e", "f"])?;
+        self.until_read_and_committed("after the downgrade")?;
+        self.stop(&["e", "f"])?;
         Ok(Outcome { records: self.ledger.ends().values().sum(), redelivered: self.ledger.redelivered() })
     }
 

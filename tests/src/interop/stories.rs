@@ -25,30 +25,38 @@ const FIRST_DAY_MS: i64 = 1_767_225_600_000;
 const SECOND_DAY_MS: i64 = FIRST_DAY_MS + 86_400_000;
 
 /// An operator at a terminal.
-struct Operator {
+#[derive(Debug)]
+pub struct Operator {
     tools: Toolbox,
     address: String,
 }
 
 impl Operator {
-    fn new(broker: &Broker) -> Self {
+    /// One who works on this broker.
+    pub fn new(broker: &Broker) -> Self {
         Self { tools: Toolbox::start(), address: broker.address() }
     }
 
-    /// The words of both streams: the tools tell some errors on the one and some on the other, all with status 0.
-    fn says(&mut self, class: &str, command: &str) -> String {
+    /// What one of Kafka's tools says on both streams: they tell some errors on the one and some on the other, all with status 0.
+    pub fn says(&mut self, class: &str, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
         let address = self.address.clone();
         let run = self.tools.run(class, &[&["--bootstrap-server", &address], &words[..]].concat());
         format!("{}\n{}", run.text(), run.err)
     }
 
-    fn groups(&mut self, command: &str) -> String {
+    /// `kafka-consumer-groups`.
+    pub fn groups(&mut self, command: &str) -> String {
         self.says(GROUPS, command)
     }
 
+    /// `kafka-console-consumer`.
+    pub fn console(&mut self, command: &str) -> String {
+        self.says(CONSOLE, command)
+    }
+
     /// The committed offset of each partition as `--describe` shows them.
-    fn offsets(&mut self, group: &str) -> BTreeMap<i32, String> {
+    pub fn offsets(&mut self, group: &str) -> BTreeMap<i32, String> {
         let said = self.groups(&format!("--describe --offsets --group {group}"));
         rows(&said)
             .into_iter()
@@ -58,7 +66,7 @@ impl Operator {
 }
 
 /// The rows of the table in a tool's output, by the names in its head.
-fn rows(said: &str) -> Vec<BTreeMap<String, String>> {
+pub fn rows(said: &str) -> Vec<BTreeMap<String, String>> {
     // The one name of two words.
     let said = said.replace("COORDINATOR (ID)", "COORDINATOR ID");
     let mut lines = said.lines().skip_while(|line| !line.starts_with("GROUP "));
@@ -70,8 +78,8 @@ fn rows(said: &str) -> Vec<BTreeMap<String, String>> {
     lines.map_while(row).collect()
 }
 
-/// Ten records in each of two partitions, half of them of one day and half of the next.
-fn fill(broker: &Broker, topic: &str) {
+/// A new topic with ten records in each of two partitions, half of them of one day and half of the next.
+pub fn fill(broker: &Broker, topic: &str) {
     let mut connection = broker.connect();
     connection.create_topic(topic, 2, &[("retention.ms", "-1")]).unwrap();
     for partition in 0..2 {
@@ -83,38 +91,50 @@ fn fill(broker: &Broker, topic: &str) {
     }
 }
 
-/// A live member of a group, in a process of its own.
-struct LiveMember {
+/// A live member of a group, in a process of its own, alone in it with two partitions.
+pub struct LiveMember {
     member: Member,
     heard: Receiver<Heard>,
     _scratch: TempDir,
 }
 
 impl LiveMember {
-    /// Joins, and waits until it has read and committed both partitions to their ends.
-    fn join(broker: &Broker, group: &str, topic: &str, protocol: Protocol) -> Self {
+    /// Joins.
+    pub fn start(broker: &Broker, group: &str, topic: &str, protocol: Protocol) -> Self {
         let scratch = TempDir::new().unwrap();
         let (mouth, heard) = sync_channel(10_000);
         let bootstrap = broker.address();
         let membership = Membership { bootstrap: &bootstrap, group, topic, protocol };
         let member = Member::start(Client::Java, &membership, "live", scratch.path(), &mouth).unwrap();
-        let live = Self { member, heard, _scratch: scratch };
-        let mut committed = BTreeMap::new();
-        wait::until("a member to read everything", Duration::from_secs(45), || {
-            while let Ok((_, event)) = live.heard.recv_timeout(Duration::from_millis(20)) {
-                if let Ok(Event::Committed { offsets }) = event {
-                    committed.extend(offsets);
-                }
-            }
-            Ok((committed == BTreeMap::from([(0, 10), (1, 10)])).then_some(()))
-        })
-        .unwrap();
-        live
+        Self { member, heard, _scratch: scratch }
     }
 
-    fn leave(mut self) {
+    /// Waits until it has committed `end` in both partitions; what it read meanwhile, in order.
+    pub fn read_to(&self, end: i64) -> Vec<(i32, i64)> {
+        let (mut read, mut committed) = (Vec::new(), BTreeMap::new());
+        wait::until("a member to read everything", Duration::from_secs(45), || {
+            while let Ok((_, event)) = self.heard.recv_timeout(Duration::from_millis(20)) {
+                match event {
+                    Ok(Event::Record { partition, offset }) => read.push((partition, offset)),
+                    Ok(Event::Committed { offsets }) => committed.extend(offsets),
+                    _ => {}
+                }
+            }
+            Ok((committed == BTreeMap::from([(0, end), (1, end)])).then_some(()))
+        })
+        .unwrap_or_else(|error| panic!("{error:#}: {committed:?}\n{}", self.member.last_words()));
+        read
+    }
+
+    /// SIGTERM: it leaves the group in order.
+    pub fn leave(mut self) {
         self.member.ask_to_stop().unwrap();
         wait::until("a member to end", Duration::from_secs(30), || self.member.ended()).unwrap();
+    }
+
+    /// `kill -9`: the group does not know that it is gone.
+    pub fn kill(mut self) {
+        self.member.kill();
     }
 }
 
@@ -199,7 +219,8 @@ pub fn a_live_consumer_group_is_described(broker: &Broker) {
 fn a_live_group_is_described(broker: &Broker, name: &str, protocol: Protocol, kind: &str, assignor: &str) {
     fill(broker, name);
     let mut operator = Operator::new(broker);
-    let live = LiveMember::join(broker, name, name, protocol);
+    let live = LiveMember::start(broker, name, name, protocol);
+    live.read_to(10);
 
     let described = operator.groups(&format!("--describe --group {name}"));
     let table = rows(&described);
@@ -270,7 +291,7 @@ pub fn the_console_consumer_goes_on(broker: &Broker) {
                 "--topic {topic} --group {topic} --from-beginning --max-messages {count} --timeout-ms 30000 \
                  --command-property group.protocol={protocol}"
             );
-            let said = operator.says(CONSOLE, &command);
+            let said = operator.console(&command);
             said.lines().filter(|line| line.starts_with("line-")).map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(read(4), ["line-0", "line-1", "line-2", "line-3"], "{protocol}");

@@ -100,7 +100,7 @@ fn commit_on_and_on(address: &str, group: &str, committed: &Committed, stop: &At
         }
         while !stop.load(Ordering::SeqCst) {
             let number = committed.sent.fetch_add(1, Ordering::SeqCst) + 1;
-            match commit(&mut connection, group, number) {
+            match commit(&mut connection, group, number, format!("note {number}")) {
                 Ok(true) => committed.answered.store(number, Ordering::SeqCst),
                 Ok(false) => {}
                 Err(_) => break,
@@ -109,12 +109,25 @@ fn commit_on_and_on(address: &str, group: &str, committed: &Committed, stop: &At
     }
 }
 
+/// Commits rising numbers, each with a note of some length, for all partitions of the topic `positions`; the last number.
+pub(crate) fn commit_with_notes(connection: &mut Connection, group: &str, times: i64, note: usize) -> i64 {
+    let found = FindCoordinatorRequest { key: group.to_owned(), ..Default::default() };
+    ask(connection, &found, 3).unwrap();
+    for number in 1..=times {
+        wait::until("a commit", Duration::from_secs(30), || {
+            Ok(commit(connection, group, number, "n".repeat(note))?.then_some(()))
+        })
+        .unwrap();
+    }
+    times
+}
+
 /// True if the broker said so of every partition.
-fn commit(connection: &mut Connection, group: &str, number: i64) -> anyhow::Result<bool> {
+fn commit(connection: &mut Connection, group: &str, number: i64, note: String) -> anyhow::Result<bool> {
     let partitions = (0..PARTITIONS).map(|partition_index| OffsetCommitRequestPartition {
         partition_index,
         committed_offset: number,
-        committed_metadata: Some(format!("note {number}")),
+        committed_metadata: Some(note.clone()),
         ..Default::default()
     });
     let topic = OffsetCommitRequestTopic {
@@ -156,7 +169,12 @@ fn fetch(connection: &mut Connection, group: &str) -> anyhow::Result<Option<Vec<
     Ok(Some(partitions.map(|partition| partition.committed_offset).collect()))
 }
 
-fn ask<R: Request>(connection: &mut Connection, request: &R, version: i16) -> anyhow::Result<R::Response> {
+/// Sends a request and reads its answer.
+pub(crate) fn ask<R: Request>(
+    connection: &mut Connection,
+    request: &R,
+    version: i16,
+) -> anyhow::Result<R::Response> {
     let mut writer = Writer::new();
     frame::write_request(&mut writer, 7, Some("it"), request, version)?;
     connection.stream.write_all(&writer.into_parts().0)?;

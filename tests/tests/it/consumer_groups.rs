@@ -2,9 +2,13 @@
 
 use std::thread;
 
+use anyhow::Context as _;
 use it::interop::client::{Client, Protocol};
 use it::interop::{scenario, spec, stories};
 use it::tools::{self, Tool};
+use ottla_wire::messages::ListGroupsRequest;
+
+use crate::committed_offsets::ask;
 
 #[test]
 fn java_members_share_a_topic() {
@@ -29,6 +33,23 @@ fn python_members_share_a_topic() {
 #[test]
 fn kcats_share_a_topic() {
     share(&[(Client::Kcat, Protocol::Eager)]);
+}
+
+#[test]
+fn java_members_change_the_protocol_of_their_group_while_they_work() {
+    if !tools::require(&[Tool::Kafka]) {
+        return;
+    }
+    let broker = spec().start();
+    let kind_of = |group: &str| {
+        let listed = ask(&mut broker.connect(), &ListGroupsRequest::default(), 5)?;
+        let found = listed.groups.into_iter().find(|listed| listed.group_id == group);
+        found.map(|found| found.group_type).context("the group is listed")
+    };
+    for classic in [Protocol::Cooperative, Protocol::Eager] {
+        let told = scenario::migrate(&broker, Client::Java, classic, &kind_of);
+        told.unwrap_or_else(|failure| panic!("{failure:#}"));
+    }
 }
 
 #[test]

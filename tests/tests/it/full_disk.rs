@@ -1,53 +1,22 @@
 //! A full disk: appends are refused, everything else goes on, and appends resume when space returns.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use it::batch::{Batch, records};
 use it::broker::{Kind, Spec};
 use it::raw::error;
+use it::small_disk::SmallDisk;
 use it::{tools, wait};
 
 const DISK: u64 = 96 << 20;
 const BALLAST: usize = 32 << 20;
-
-/// A small file system of its own, unmounted in the end.
-struct SmallDisk {
-    folder: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    /// `None` after a loud skip: mounting needs privileges.
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={DISK}");
-        let output =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        if output.is_ok_and(|output| output.status.success()) {
-            return Some(Self { folder });
-        }
-        tools::skip("mounting a tmpfs needs root");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
-    }
-}
 
 #[test]
 fn a_full_disk_refuses_records_and_serves_again_when_space_returns() {
     if Kind::under_test() == Kind::Kafka {
         return tools::note("Kafka takes the directory offline and ends");
     }
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(DISK) else { return };
     let ballast = disk.path().join("ballast");
     std::fs::write(&ballast, vec![1; BALLAST]).unwrap();
     let mut broker = Spec::under_test().data_dir(disk.path().join("data")).start();

@@ -416,7 +416,7 @@ pub(crate) fn import(source: &Path, target: &Path, rest: &[&str]) -> Run {
     ottla(&[&words[..], rest].concat())
 }
 
-fn ottla(words: &[&str]) -> Run {
+pub(crate) fn ottla(words: &[&str]) -> Run {
     let output = Command::new(project::ottla(Profile::Dev).unwrap()).args(words).output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -51,7 +51,7 @@ fn a_killed_import_leaves_all_or_nothing_and_the_next_one_ends_it() {
     assert!(moments > 30, "an import of four partitions has more than {moments} moments");
 
     let step = moments.div_ceil(KILLS);
-    let mut killed = 0;
+    let (mut killed, mut told) = (0, 0);
     for (round, moment) in (1..=moments).step_by(step).enumerate() {
         let target = scratch.path().join(format!("at-{moment}"));
         let status = killed_import(&source, &target, moment);
@@ -66,8 +66,15 @@ fn a_killed_import_leaves_all_or_nothing_and_the_next_one_ends_it() {
             ottla.expect_log(
                 "this directory belongs to no topic of the cluster and is left alone; import or remove it",
             );
+            let interrupted = "run the same `ottla log import` again, which ends it";
+            ottla.expect_log(interrupted);
             let topics = TOPICS.iter().filter(|(topic, _)| has(&ottla, topic)).count();
             assert!(topics == 0 || topics == TOPICS.len(), "{topics} topics after a kill at {moment}");
+            let is_told =
+                ottla.log().lines().any(|line| line.contains(interrupted) && line.contains("numbers"));
+            let has_begun = target.join("import.journal").exists();
+            assert_eq!(is_told, has_begun && topics == 0, "after a kill at {moment}: {}", ottla.log());
+            told += usize::from(is_told);
             if topics > 0 {
                 assert_eq!(contents(&ottla.address()), before, "after a kill at {moment}");
             }
@@ -90,6 +97,7 @@ fn a_killed_import_leaves_all_or_nothing_and_the_next_one_ends_it() {
     }
     eprintln!("killed {killed} times in an import of {moments} moments");
     assert!(killed >= KILLS / 2, "{killed} kills");
+    assert!(told > 0, "no start found an interrupted import");
     assert_eq!(hashes(&source), untouched, "the source was written to");
 }
 

@@ -1,52 +1,17 @@
 //! What a running broker tells Prometheus: Prometheus's own judge accepts it, everything documented is there, and it is true.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use it::batch::Batch;
 use it::broker::{Broker, Kind, Spec};
 use it::raw::error;
+use it::scrape::Scrape;
 use it::tools::{self, Tool};
 use it::{project, wait};
 use ottla_client::{Client, NewTopic, Offset, OffsetReset, ProducerRecord, Start};
-
-/// A scrape: each sample with its value.
-struct Scrape {
-    text: String,
-    samples: BTreeMap<String, f64>,
-}
-
-impl Scrape {
-    fn of(broker: &Broker) -> Self {
-        let mut stream = TcpStream::connect(broker.api_address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
-        let head = head.to_ascii_lowercase();
-        assert!(head.starts_with("http/1.1 200 "), "{head}");
-        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-        assert!(head.contains("content-length: "), "not in chunks: {head}");
-        let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            (name.to_owned(), value.parse().unwrap())
-        });
-        Self { samples: samples.collect(), text: text.to_owned() }
-    }
-
-    fn value(&self, sample: &str) -> f64 {
-        *self.samples.get(sample).unwrap_or_else(|| panic!("no {sample} in\n{}", self.text))
-    }
-
-    /// Name and type of each family.
-    fn families(&self) -> BTreeMap<&str, &str> {
-        self.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect()
-    }
-}
 
 /// A broker that has been used and misused a little.
 fn used_broker() -> Broker {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use it::broker::{Broker, Kind};
@@ -13,6 +14,8 @@ use it::{project, wait};
 use ottla_client::{
     Client, GroupConsumer, GroupEvent, NewTopic, Offset, OffsetReset, ProducerRecord, Start, TopicPartition,
 };
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -246,6 +249,113 @@ async fn a_member_commits_seeks_pauses_and_the_next_one_begins_at_its_commit() {
     publish(&client, "t", 1, 20..21).await;
     assert_eq!(take(&mut late, 1).await, [20]);
     late.close().await.unwrap();
+}
+
+/// A consumer that reads in the background until it is told to leave.
+struct Reading {
+    seen: Arc<Mutex<Vec<(i32, i64)>>>,
+    leave: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Reading {
+    fn start(mut consumer: GroupConsumer) -> Self {
+        let seen: Arc<Mutex<Vec<(i32, i64)>>> = Arc::default();
+        let (leave, mut told) = oneshot::channel::<()>();
+        let into = Arc::clone(&seen);
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    record = consumer.next() => {
+                        let record = record.unwrap().unwrap();
+                        into.lock().unwrap().push((record.partition, record.offset.get()));
+                    }
+                    _ = &mut told => break,
+                }
+            }
+            consumer.close().await.unwrap();
+        });
+        Self { seen, leave: Some(leave), task }
+    }
+
+    fn seen(&self) -> Vec<(i32, i64)> {
+        let mut seen = self.seen.lock().unwrap().clone();
+        seen.sort_unstable();
+        seen
+    }
+
+    fn partitions(&self) -> Vec<i32> {
+        let mut partitions: Vec<i32> = self.seen().into_iter().map(|(partition, _)| partition).collect();
+        partitions.dedup();
+        partitions
+    }
+
+    async fn until_seen(&self, count: usize) {
+        let wait = async {
+            while self.seen().len() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the records come");
+        assert_eq!(self.seen().len(), count, "{:?}", self.seen());
+    }
+
+    /// Commits what was read, and closes the stream.
+    async fn leave(mut self) -> Vec<(i32, i64)> {
+        drop(self.leave.take());
+        self.task.await.unwrap();
+        let mut seen = self.seen.lock().unwrap().clone();
+        seen.sort_unstable();
+        seen
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_static_member_that_comes_back_finds_its_partitions_and_disturbs_nobody() {
+    let Some(broker) = broker() else { return };
+    let client = connect(&broker, "t", 4).await;
+    let member = |name: &str| client.group("g").topic("t").instance_id(name).client_id(name).build().unwrap();
+    let settled = async |expected: &[(&str, usize)]| {
+        let expected: BTreeMap<String, usize> =
+            expected.iter().map(|(name, share)| ((*name).to_owned(), *share)).collect();
+        let wait = async {
+            while shares(&client, "g").await != expected {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("the group settles");
+    };
+    let (one, two) = (Reading::start(member("one")), Reading::start(member("two")));
+    settled(&[("one", 2), ("two", 2)]).await;
+    publish(&client, "t", 4, 0..40).await;
+    one.until_seen(20).await;
+    two.until_seen(20).await;
+    let of_one = one.partitions();
+
+    // Its name is taken as long as it is there.
+    let refused = member("one").next().await.unwrap().unwrap_err();
+    assert_eq!(refused.kafka_name(), Some("UNRELEASED_INSTANCE_ID"), "{refused}");
+
+    // While it is away its partitions wait for it: the other does not get them.
+    one.leave().await;
+    publish(&client, "t", 4, 40..80).await;
+    two.until_seen(40).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    two.until_seen(40).await;
+    assert_eq!(shares(&client, "g").await, BTreeMap::from([("one".to_owned(), 2), ("two".to_owned(), 2)]));
+
+    let back = Reading::start(member("one"));
+    back.until_seen(20).await;
+    assert_eq!(back.partitions(), of_one);
+    assert!(
+        back.seen().iter().all(|(_, offset)| *offset >= 10),
+        "it goes on where it was: {:?}",
+        back.seen()
+    );
+    settled(&[("one", 2), ("two", 2)]).await;
+    two.until_seen(40).await;
+    back.leave().await;
+    two.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

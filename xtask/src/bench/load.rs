@@ -82,6 +82,15 @@ impl Load {
         self.replay(&plan)
     }
 
+    /// Requests of one batch each, used in turn, to the first partition, acks=all, on one connection.
+    pub(crate) fn replay_batches(&self, batches: &[Vec<u8>], count: u64) -> anyhow::Result<Outcome> {
+        let request =
+            |batch: &Vec<u8>| frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &[0], -1, batch));
+        let payload = batches.first().context("a batch")?.len() as u64;
+        let requests = batches.iter().map(request).collect();
+        self.replay(&Plan { requests, payload, count, connections: 1, pipeline: PIPELINE, gap: None })
+    }
+
     /// Reads at least as many bytes from the start of all partitions, on one connection.
     pub(crate) fn fetch(&self, bytes: u64) -> anyhow::Result<Outcome> {
         let mut positions: Vec<(i32, i64)> =
@@ -172,7 +181,7 @@ impl Load {
 struct Plan {
     /// Whole frames, used in turn.
     requests: Vec<Vec<u8>>,
-    /// Bytes of record batches in each.
+    /// Bytes of record batches in each, or in the first where they differ by a few.
     payload: u64,
     count: u64,
     connections: usize,

@@ -89,12 +89,14 @@ pub(crate) fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> 
     text
 }
 
-fn cell(samples: &[Sample], kind: Kind, metric: &str) -> String {
-    let mut values: Vec<f64> = samples
-        .iter()
-        .filter(|sample| sample.kind == kind && sample.metric == metric)
-        .map(|sample| sample.value)
-        .collect();
+/// The median of a metric, with the lowest and the highest.
+pub(super) fn cell(samples: &[Sample], kind: Kind, metric: &str) -> String {
+    let of_metric = samples.iter().filter(|sample| sample.kind == kind && sample.metric == metric);
+    median(of_metric.map(|sample| sample.value).collect())
+}
+
+/// The median with the lowest and the highest; a dash if there is nothing.
+pub(crate) fn median(mut values: Vec<f64>) -> String {
     values.sort_by(f64::total_cmp);
     match values[..] {
         [] => "–".to_owned(),
@@ -107,7 +109,7 @@ fn cell(samples: &[Sample], kind: Kind, metric: &str) -> String {
 }
 
 /// Three significant digits, more or less.
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     match value {
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),

@@ -26,7 +26,8 @@ fn table(mutants: &[Mutant]) -> String {
     let mut table = "| mutant | rule | what it does | caught by |\n|---|---|---|---|\n".to_owned();
     for mutant in mutants {
         let (name, rule, does) = (&mutant.name, &mutant.rule, &mutant.does);
-        table += &format!("| `{name}` | {rule} | {does} | {} |\n", mutant.search());
+        let searches: Vec<String> = mutant.searches.iter().map(ToString::to_string).collect();
+        table += &format!("| `{name}` | {rule} | {does} | {} |\n", searches.join("; "));
     }
     table
 }

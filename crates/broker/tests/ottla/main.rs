@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod cluster;
 mod command_line;
 mod help;
 mod lifecycle;

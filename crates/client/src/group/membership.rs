@@ -127,8 +127,10 @@ impl Membership {
         dirty.map(|(key, owned)| (key.clone(), owned.position)).collect()
     }
 
-    /// Asks for a commit whose answer is awaited.
+    /// Asks for a commit whose answer is awaited. Whoever waited for one before does no more: its time was over.
     pub(super) fn commit(&mut self, offsets: Vec<(TopicPartition, Offset)>) -> u64 {
+        self.answers.clear();
+        self.commits.values_mut().for_each(|pending| pending.awaited = false);
         self.ask_to_commit(offsets, true)
     }
 

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use bytes::BytesMut;
 use ottla_record::{BatchBuilder, Codec, Timestamp};
+use ottla_rpc::KafkaError;
 use ottla_rpc::v1::subscribe_request::Request;
 use ottla_rpc::v1::subscribe_response::Event as Told;
 
@@ -227,4 +230,24 @@ async fn nobody_there_is_told_of_after_a_while() {
     let error = consumer.commit_offsets([("a", 0, Offset::new(1))]).await.unwrap_err();
     assert!(matches!(error, Error::NotAssigned { .. }), "{error}");
     consumer.close().await.unwrap();
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_any_more_is_not_kept() {
+    let mut member = membership(false);
+    assign(&mut member, &[0]);
+    hear(&mut member, records(0, 10, 2));
+    events(&mut member);
+    let offsets = member.uncommitted();
+    let (first, second) = (member.commit(offsets.clone()), member.commit(offsets.clone()));
+    committed(&mut member, first);
+    committed(&mut member, second);
+    assert!(member.take_answer(first).is_none(), "its time was over when the second was asked for");
+    assert!(matches!(member.take_answer(second), Some(Ok(()))));
+    let third = member.commit(offsets.clone());
+    committed(&mut member, third);
+    let fourth = member.commit(offsets);
+    assert!(member.take_answer(third).is_none());
+    committed(&mut member, fourth);
+    assert!(matches!(member.take_answer(fourth), Some(Ok(()))));
 }

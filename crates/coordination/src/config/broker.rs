@@ -9,6 +9,8 @@ use ottla_record::BrokerId;
 use super::group_settings::GroupConfig;
 use super::layers::Layers;
 use super::listener::{self, Listener, ListenerKeys};
+use super::quorum_settings::{self, QuorumSettings, SessionSettings};
+use super::replication::ReplicationConfig;
 use super::typed::Typed;
 use super::validation::ConfigError;
 
@@ -23,6 +25,10 @@ pub struct BrokerConfig {
     pub data_dir: PathBuf,
     /// `listeners` with what `advertised.listeners` says of them; at least one for Kafka clients.
     pub listeners: Vec<Listener>,
+    /// How it meets the other nodes of its cluster; `None` if it is alone.
+    pub quorum: Option<QuorumSettings>,
+    /// When a broker is taken for lost.
+    pub sessions: SessionSettings,
     /// What connections may take.
     pub connections: ConnectionLimits,
     /// What new topics get.
@@ -31,8 +37,12 @@ pub struct BrokerConfig {
     pub fetches: FetchLimits,
     /// What groups and their topic are run with.
     pub groups: GroupConfig,
+    /// What followers and leaders go by.
+    pub replication: ReplicationConfig,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration: Duration,
+    /// `replica.lag.time.max.ms`
+    pub replica_lag_max: Duration,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval: Duration,
     /// `request.timeout.ms`
@@ -101,21 +111,24 @@ impl BrokerConfig {
     pub fn resolve(layers: Layers<'_>, host_name: &str) -> Result<Self, ConfigError> {
         let keys = Typed::broker(layers);
         check_relations(&keys)?;
-        check_cluster_of_one(&keys)?;
         let milliseconds = |name| Duration::from_millis(keys.number(name).unsigned_abs());
+        let node_id = node_id(&keys, layers)?;
+        let listener_keys = ListenerKeys {
+            listeners: keys.list("listeners"),
+            advertised: keys.optional_list("advertised.listeners"),
+            security_protocols: keys.text("listener.security.protocol.map"),
+            controller_names: keys.list("controller.listener.names"),
+        };
+        let listeners = listener::resolve(&listener_keys, host_name)?;
+        let is_set = |key: &str| layers.file.contains_key(key);
+        let replication = ReplicationConfig::resolve(&keys, is_set, &listeners)?;
         Ok(Self {
-            node_id: node_id(&keys, layers)?,
+            node_id,
             rack: keys.optional_text("broker.rack"),
             data_dir: data_dir(&keys)?,
-            listeners: listener::resolve(
-                &ListenerKeys {
-                    listeners: keys.list("listeners"),
-                    advertised: keys.optional_list("advertised.listeners"),
-                    security_protocols: keys.text("listener.security.protocol.map"),
-                    controller_names: keys.list("controller.listener.names"),
-                },
-                host_name,
-            )?,
+            listeners,
+            quorum: quorum_settings::resolve(&keys, &listener_keys, node_id, host_name)?,
+            sessions: SessionSettings::resolve(&keys)?,
             connections: connections(&keys)?,
             topics: TopicDefaults {
                 partitions: keys.size("num.partitions"),
@@ -129,7 +142,9 @@ impl BrokerConfig {
                 max_described_partitions: keys.size("max.request.partition.size.limit"),
             },
             groups: GroupConfig::resolve(layers)?,
+            replication,
             producer_id_expiration: milliseconds("producer.id.expiration.ms"),
+            replica_lag_max: milliseconds("replica.lag.time.max.ms"),
             retention_check_interval: milliseconds("log.retention.check.interval.ms"),
             request_timeout: milliseconds("request.timeout.ms"),
             disk_reserve_bytes: keys.optional_number("ottla.disk.reserve.bytes").map(i64::unsigned_abs),
@@ -142,7 +157,7 @@ impl BrokerConfig {
     }
 }
 
-fn conflict(text: impl Into<String>) -> ConfigError {
+pub(super) fn conflict(text: impl Into<String>) -> ConfigError {
     ConfigError::Conflict(text.into())
 }
 
@@ -245,26 +260,6 @@ fn check_relations(keys: &Typed<'_>) -> Result<(), ConfigError> {
         return Err(conflict(
             "remote.log.storage.system.enable is not supported: Ottla has no tiered storage, and would keep local data only",
         ));
-    }
-    Ok(())
-}
-
-/// A broker that took itself for a cluster of its own, beside the one its file names, would accept what the cluster
-/// never sees. So what this version cannot do is refused, not passed over.
-fn check_cluster_of_one(keys: &Typed<'_>) -> Result<(), ConfigError> {
-    if !keys.list("process.roles").iter().any(|role| role == "broker") {
-        return Err(conflict(
-            "process.roles without broker: a node that is only a controller is not supported yet",
-        ));
-    }
-    for name in ["controller.quorum.voters", "controller.quorum.bootstrap.servers"] {
-        let nodes = keys.list(name);
-        if nodes.len() > 1 {
-            return Err(conflict(format!(
-                "{name} names {} nodes; a cluster of several nodes is not supported yet",
-                nodes.len()
-            )));
-        }
     }
     Ok(())
 }

@@ -15,8 +15,6 @@ use crate::group::settings::{Bounded, ClassicSettings, ConsumerSettings, Migrati
 pub struct GroupConfig {
     /// What groups are run with.
     pub groups: GroupSettings,
-    /// `group.coordinator.rebalance.protocols` has `classic`.
-    pub classic_enabled: bool,
     /// The topic they live in.
     pub topic: OffsetsTopic,
     /// `offsets.commit.timeout.ms`
@@ -45,6 +43,13 @@ impl GroupConfig {
         let milliseconds = |name| Duration::from_millis(keys.number(name).unsigned_abs());
         let protocols = keys.list("group.coordinator.rebalance.protocols");
         let enabled = |protocol: &str| protocols.iter().any(|named| named == protocol);
+        if !enabled("classic") {
+            // As in Kafka: its other protocols can be switched off.
+            return Err(ConfigError::Conflict(
+                "group.coordinator.rebalance.protocols must contain classic: disabling the classic protocol is not supported"
+                    .to_owned(),
+            ));
+        }
         Ok(Self {
             groups: GroupSettings {
                 classic: ClassicSettings {
@@ -62,7 +67,6 @@ impl GroupConfig {
                 },
                 consumer: consumer(&keys, enabled("consumer"))?,
             },
-            classic_enabled: enabled("classic"),
             topic: OffsetsTopic {
                 partitions: number32(&keys, "offsets.topic.num.partitions"),
                 replicas: i16::try_from(keys.number("offsets.topic.replication.factor")).unwrap_or(i16::MAX),

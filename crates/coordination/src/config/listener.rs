@@ -85,8 +85,33 @@ pub(super) struct ListenerKeys {
     pub(super) controller_names: Vec<String>,
 }
 
-/// The listeners of a broker. Listeners named in `controller.listener.names` are left out: Ottla's quorum
-/// does not speak Kafka's controller protocol, and Kafka's own sample file names one.
+/// The listener for other nodes among `listeners`, and what `advertised.listeners` says of it. Several may be named, as in Kafka while
+/// their protocol changes; the first one that is there counts.
+pub(super) fn controller(keys: &ListenerKeys) -> Result<(Option<Endpoint>, Option<Endpoint>), ConfigError> {
+    let binds = endpoints("listeners", &keys.listeners)?;
+    let of_name = |name: &String| binds.iter().find(|bind| bind.name == *name);
+    let Some(bind) = keys.controller_names.iter().find_map(of_name) else { return Ok((None, None)) };
+    // Kafka's default map does not name it; where the map does, it must be something that is served.
+    let is_mapped = keys.security_protocols.split(',').any(|entry| {
+        entry.trim().split_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case(&bind.name))
+    });
+    if is_mapped {
+        protocol(bind, &keys.security_protocols)?;
+    }
+    let advertised = match &keys.advertised {
+        Some(texts) => endpoints("advertised.listeners", texts)?,
+        None => Vec::new(),
+    };
+    Ok((Some(bind.clone()), advertised.into_iter().find(|told| told.name == bind.name)))
+}
+
+/// The host that the first listener is bound to.
+pub(super) fn first_host(keys: &ListenerKeys) -> Result<String, ConfigError> {
+    let binds = endpoints("listeners", &keys.listeners)?;
+    Ok(binds.into_iter().next().map(|bind| bind.host).unwrap_or_default())
+}
+
+/// The listeners for clients. Those named in `controller.listener.names` are left out: they are for other nodes.
 pub(super) fn resolve(keys: &ListenerKeys, host_name: &str) -> Result<Vec<Listener>, ConfigError> {
     let is_controller = |endpoint: &Endpoint| keys.controller_names.contains(&endpoint.name);
     let binds = endpoints("listeners", &keys.listeners)?;

@@ -32,6 +32,12 @@ use crate::shard::{Machine, Step};
 /// `max.message.bytes` is 1,048,588.
 pub const MAX_STEP_BYTES: usize = 900_000;
 
+/// One tick looks after many groups; past this much written it leaves the rest to the next, which is due at once. With it, whatever
+/// one more group writes, which is [`MAX_STEP_BYTES`] at most, still fits into the batch.
+const MAX_TICKED_BYTES: usize = MAX_STEP_BYTES / 8;
+
+const _: () = assert!(MAX_TICKED_BYTES + MAX_STEP_BYTES < 1_048_588, "the two together are one batch");
+
 /// The longest text of a request that is written: 32,767 bytes is what Kafka's format has room for, and the id of a classic
 /// member is 37 longer than what its client calls itself.
 pub const MAX_TEXT: usize = 32_767 - 37;
@@ -179,6 +185,17 @@ impl<W> Groups<W> {
         self.timers.arm(id, classic.due());
     }
 
+    /// What time brings to one group.
+    fn tick_group(&mut self, id: &GroupId, image: &Image, now: Now, step: &mut Step<Self>) {
+        let Some(Group::Classic(classic)) = self.groups.get_mut(id) else {
+            return self.tick_consumer(id, image, now, &mut step.records);
+        };
+        let before = classic.generation();
+        classic.tick(&mut Turn { group: id, settings: &self.settings.classic, now, step });
+        self.rebalances += u64::from(classic.generation() != before);
+        self.timers.arm(id, classic.due());
+    }
+
     /// The group an offset's record is about, and the group of one that commits without being a member.
     fn group_of_offsets(&mut self, id: &GroupId, now: Now) {
         if !self.groups.contains_key(id) {
@@ -196,6 +213,17 @@ impl<W> Groups<W> {
             None => false,
         }
     }
+}
+
+/// How much of a batch records take, together.
+pub(in crate::group) fn weight_of<'a>(records: impl IntoIterator<Item = &'a Record>) -> usize {
+    records.into_iter().map(Record::weight).sum()
+}
+
+/// What a decision writes is one batch. A group of so many members that its assignment does not fit takes no more of them; to append it would fail,
+/// and with it the coordinator of all groups of this partition.
+pub(in crate::group) fn check_size(records: &[Record]) -> Result<(), GroupError> {
+    if weight_of(records) > MAX_STEP_BYTES { Err(GroupError::GroupMetadataTooLarge) } else { Ok(()) }
 }
 
 /// The refusal of a request that brings a text no record has room for. Kafka's protocol cannot carry one; but a member's id
@@ -434,19 +462,13 @@ impl<W> Machine for Groups<W> {
                 self.timers.arm(&id, classic.due());
             }
         }
-        while let Some(id) = self.timers.pop_due(now.monotonic) {
-            let Some(Group::Classic(classic)) = self.groups.get_mut(&id) else {
-                self.tick_consumer(&id, image, now, &mut step.records);
-                continue;
-            };
-            let mut turn = Turn { group: &id, settings: &self.settings.classic, now, step: &mut step };
-            let before = classic.generation();
-            classic.tick(&mut turn);
-            self.rebalances += u64::from(classic.generation() != before);
-            self.timers.arm(&id, classic.due());
-            if step.records.iter().map(Record::weight).sum::<usize>() > MAX_STEP_BYTES / 2 {
-                break;
-            }
+        let mut written = 0;
+        while written <= MAX_TICKED_BYTES
+            && let Some(id) = self.timers.pop_due(now.monotonic)
+        {
+            let known = step.records.len();
+            self.tick_group(&id, image, now, &mut step);
+            written += weight_of(step.records.iter().skip(known));
         }
         self.advance_deletions(&mut step);
         self.sweep(image, now, &mut step.records);

@@ -163,12 +163,29 @@ impl Record {
         }
     }
 
-    /// About how many bytes it takes in a batch; more rather than fewer.
+    /// The member it is about.
+    fn member(&self) -> Option<&MemberId> {
+        match self {
+            Self::ConsumerMember { member, .. }
+            | Self::TargetAssignment { member, .. }
+            | Self::CurrentAssignment { member, .. } => Some(member),
+            Self::Offset { .. }
+            | Self::Classic { .. }
+            | Self::ConsumerGroup { .. }
+            | Self::ConsumerPartitionMetadata { .. }
+            | Self::TargetEpoch { .. }
+            | Self::RegularExpression { .. } => None,
+        }
+    }
+
+    /// About how many bytes it takes in a batch; more rather than fewer. Ids count: a client makes them up, as long as it likes.
     pub fn weight(&self) -> usize {
         const FIXED: usize = 64;
         let group = self.group().as_str().len();
+        let member = self.member().map_or(0, |member| member.as_str().len());
         FIXED
             + group
+            + member
             + match self {
                 Self::Offset { topic, value, .. } => {
                     topic.len() + value.as_ref().map_or(0, |value| value.metadata.len())

@@ -15,6 +15,7 @@
 //! | [`plan`] | which replicas and leaderships should stand elsewhere: balance, drain |
 //! | [`imbalance`] | which leaderships return to the preferred leaders by themselves |
 //! | [`election`] | who leads a partition, and what happens to its in-sync replicas when a broker goes or returns |
+//! | [`liveness`] | which brokers live, and so whom the controller fences and unfences |
 //! | [`snapshot`] | the image as bytes, and back |
 //!
 //! A request with Kafka's `validate_only` is no command: [`Image::preview`] answers it without the quorum.
@@ -24,6 +25,7 @@ pub mod command;
 pub mod election;
 pub mod image;
 pub mod imbalance;
+pub mod liveness;
 pub mod name;
 pub mod placement;
 pub mod plan;

@@ -3,6 +3,7 @@
 mod brokers;
 mod configs;
 mod imports;
+mod liveness;
 mod partitions;
 mod properties;
 mod reassignments;

@@ -22,11 +22,12 @@ pub(crate) fn describe_topic_partitions(
 ) -> DescribeTopicPartitionsResponse {
     let node = &call.front.node;
     let limit = node.settings().config.fetches.max_described_partitions;
-    answer(&node.image(), &request, limit)
+    answer(&node.image(), &call.front.listener, &request, limit)
 }
 
 fn answer(
     image: &Image,
+    listener: &str,
     request: &DescribeTopicPartitionsRequest,
     limit: usize,
 ) -> DescribeTopicPartitionsResponse {
@@ -41,7 +42,8 @@ fn answer(
         return refuse(request);
     };
     let asked = usize::try_from(request.response_partition_limit).unwrap_or(0);
-    let mut page = Page { image, first, start, left: limit.min(asked).max(1), response: Default::default() };
+    let mut page =
+        Page { image, listener, first, start, left: limit.min(asked).max(1), response: Default::default() };
     if request.topics.is_empty() {
         // All topics: one that is gone since the last page is no error.
         let mut topics = image.topics_from(first);
@@ -67,6 +69,7 @@ fn refuse(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsRe
 /// An answer under construction.
 struct Page<'a> {
     image: &'a Image,
+    listener: &'a str,
     /// The cursor: within this topic, begin at this partition.
     first: &'a str,
     start: usize,
@@ -92,17 +95,20 @@ impl Page<'_> {
         self.left -= partitions.len();
         let partitions = partitions
             .into_iter()
-            .map(|(index, partition)| DescribeTopicPartitionsResponsePartition {
-                partition_index: index.get(),
-                leader_id: BrokerId::to_wire(partition.leader),
-                leader_epoch: LeaderEpoch::to_wire(Some(partition.leader_epoch)),
-                replica_nodes: raw(&partition.replicas),
-                isr_nodes: raw(&partition.isr),
-                // Only in-sync replicas are ever eligible here.
-                eligible_leader_replicas: Some(Vec::new()),
-                last_known_elr: Some(Vec::new()),
-                offline_replicas: raw(&offline(self.image, &partition.replicas)),
-                ..Default::default()
+            .map(|(index, partition)| {
+                let offline = offline(self.image, self.listener, &partition.replicas);
+                DescribeTopicPartitionsResponsePartition {
+                    partition_index: index.get(),
+                    leader_id: BrokerId::to_wire(partition.leader.filter(|leader| !offline.contains(leader))),
+                    leader_epoch: LeaderEpoch::to_wire(Some(partition.leader_epoch)),
+                    replica_nodes: raw(&partition.replicas),
+                    isr_nodes: raw(&partition.isr),
+                    // Only in-sync replicas are ever eligible here.
+                    eligible_leader_replicas: Some(Vec::new()),
+                    last_known_elr: Some(Vec::new()),
+                    offline_replicas: raw(&offline),
+                    ..Default::default()
+                }
             })
             .collect();
         self.response.topics.push(DescribeTopicPartitionsResponseTopic {

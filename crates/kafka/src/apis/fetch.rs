@@ -1,22 +1,23 @@
 //! Fetch: ranges of files go into the holes of the answer; nothing is copied here.
 
+mod answer;
+mod near;
+mod replica;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_node::storage::ReadSlice;
-use ottla_node::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation, TopicKey};
-use ottla_record::Uuid;
-use ottla_record::{LeaderEpoch, ProducerId};
-use ottla_wire::frame::write_response;
+use ottla_node::{FetchError, FetchItem, FetchOptions, FetchOutcomes, Fetched, Isolation};
+use ottla_record::{BrokerId, LeaderEpoch, ProducerId};
 use ottla_wire::messages::fetch_request::FetchRequest;
-use ottla_wire::messages::fetch_response::{
-    AbortedTransaction, FetchResponse, FetchableTopicResponse, PartitionData,
-};
-use ottla_wire::{ErrorCode, Records, Writer};
+use ottla_wire::messages::fetch_response::{AbortedTransaction, FetchResponse, PartitionData};
 
+use crate::apis::fetch::answer::Answer;
 use crate::dispatch::Call;
 use crate::errors;
-use crate::fetch_session::{Fetch, SessionHandle, Told, Topic, Want};
+use crate::fetch_session::{Fetch, SessionHandle, Told, Want};
+use crate::leaders::Leaders;
 use crate::outbox::Frame;
 use crate::reply::{Refusal, Reply};
 
@@ -24,9 +25,13 @@ use crate::reply::{Refusal, Reply};
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
 pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
-    let request = call.decode::<FetchRequest>()?;
+    let mut request = call.decode::<FetchRequest>()?;
+    if let Some(replica) = replica::Replica::of(&request, call.version) {
+        return Ok(replica::handle(call, request, replica));
+    }
     let asking = Asking::new(&call, &request);
     let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(MAX_WAIT);
+    let rack = std::mem::take(&mut request.rack_id);
     let fetch = match call.front.sessions.resolve(request, call.version) {
         Ok(fetch) => fetch,
         Err(error) => {
@@ -36,23 +41,22 @@ pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
     };
     let wants = fetch.wants();
     let node = &call.front.node;
-    let outcomes = if asking.as_replica {
-        // Only a replica of the partition, with its registered epoch, may count as one (KIP-903).
-        Some(wants.iter().map(|_| Err(FetchError::NotLeader)).collect())
-    } else if max_wait.is_zero() || wants.is_empty() {
+    let near = near::replicas(&call, &rack, wants);
+    // Who is sent elsewhere need not wait here.
+    let outcomes = if max_wait.is_zero() || wants.is_empty() || near.is_some() {
         Some(node.fetch(asking.options, items(wants)))
     } else {
         node.fetch_if_enough(asking.options, items(wants), asking.min_bytes)
     };
     if let Some(outcomes) = outcomes {
-        return Ok(Reply::Ready(answer(&call, &fetch, outcomes)?));
+        return Ok(Reply::Ready(answer(&call, &fetch, outcomes, near.as_deref())?));
     }
     Ok(Reply::LongPoll(Box::pin(async move {
         let node = Arc::clone(&call.front.node);
         let deadline = node.clock().now().monotonic + max_wait;
         let items: Vec<FetchItem<'_>> = items(fetch.wants()).collect();
         let outcomes = node.fetch_wait(asking.options, &items, asking.min_bytes, deadline).await;
-        answer(&call, &fetch, outcomes)
+        answer(&call, &fetch, outcomes, None)
     })))
 }
 
@@ -60,7 +64,6 @@ pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
 struct Asking {
     options: FetchOptions,
     min_bytes: usize,
-    as_replica: bool,
 }
 
 impl Asking {
@@ -69,11 +72,10 @@ impl Asking {
             usize::try_from(request.max_bytes).unwrap_or(0).min(call.front.limits.max_fetch_bytes);
         let isolation =
             if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
-        let replica = if call.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
         Self {
-            options: FetchOptions { max_bytes, isolation },
+            // Whoever can be sent to a replica may come to one (KIP-392).
+            options: FetchOptions { max_bytes, isolation, from_followers: call.version >= near::FROM },
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
-            as_replica: replica >= 0,
         }
     }
 }
@@ -95,10 +97,7 @@ impl Fetch {
 
 fn items(wants: &[Want]) -> impl Iterator<Item = FetchItem<'_>> + Clone {
     wants.iter().map(|want| FetchItem {
-        topic: match &want.topic {
-            Topic::Name(name) => TopicKey::Name(name),
-            Topic::Id(id) => TopicKey::Id(*id),
-        },
+        topic: want.topic.key(),
         partition: want.partition,
         offset: want.offset,
         max_bytes: usize::try_from(want.max_bytes).unwrap_or(0),
@@ -106,67 +105,49 @@ fn items(wants: &[Want]) -> impl Iterator<Item = FetchItem<'_>> + Clone {
     })
 }
 
-fn answer(call: &Call, fetch: &Fetch, outcomes: FetchOutcomes) -> Result<Frame, Refusal> {
-    let mut response = FetchResponse::default();
-    let mut ranges = Vec::new();
+fn answer(
+    call: &Call,
+    fetch: &Fetch,
+    outcomes: FetchOutcomes,
+    near: Option<&[Option<BrokerId>]>,
+) -> Result<Frame, Refusal> {
+    let mut answer = Answer::default();
+    let mut leaders = None;
     let mut tellings = Vec::with_capacity(outcomes.len());
     let mut answered = Vec::with_capacity(outcomes.len());
-    for (want, outcome) in fetch.wants().iter().zip(outcomes) {
-        let (data, slice) = partition(want.partition, outcome);
+    for (at, (want, outcome)) in fetch.wants().iter().zip(outcomes).enumerate() {
+        let (mut data, mut slice) = partition(want.partition, outcome);
+        let sent_to = near.and_then(|near| near.get(at).copied()).flatten();
+        if let Some(replica) = sent_to.filter(|_| !data.error_code.is_error()) {
+            data.preferred_read_replica = replica.get();
+            slice = None;
+        }
+        if answer::wants_leader(call, data.error_code) {
+            let leaders = leaders.get_or_insert_with(|| Leaders::new(&call.front));
+            answer::note_leader(leaders, &mut data, want.topic.key());
+        }
         let told = Told { high_watermark: data.high_watermark, log_start: data.log_start_offset };
-        tellings.push((want.clone(), told, slice.is_some() || data.error_code != ErrorCode::NONE));
+        let must = slice.is_some() || data.error_code.is_error() || sent_to.is_some();
+        tellings.push((want.clone(), told, must));
         answered.push((want, data, slice));
     }
     let new = fetch.session().map(|session| {
-        response.session_id = session.id;
+        answer.response.session_id = session.id;
         session.tell(&tellings)
     });
     let incremental = matches!(fetch, Fetch::Incremental { .. });
-    for (at, (want, mut data, slice)) in answered.into_iter().enumerate() {
+    for (at, (want, data, slice)) in answered.into_iter().enumerate() {
         let is_new = new.as_ref().and_then(|new| new.get(at).copied()).unwrap_or(true);
-        if incremental && !is_new {
-            continue;
+        if !incremental || is_new {
+            answer.push(&want.topic, data, slice);
         }
-        if let Some(slice) = slice {
-            let len = u32::try_from(slice.len).unwrap_or(u32::MAX);
-            data.records = Some(Records::Hole { key: u32::try_from(ranges.len()).unwrap_or(u32::MAX), len });
-            ranges.push(slice);
-        }
-        topic(&mut response, &want.topic).partitions.push(data);
     }
-    let mut message = Writer::new();
-    write_response(&mut message, call.api, call.version, call.correlation_id, &response)
-        .map_err(Refusal::Unencodable)?;
-    Ok(Frame { message, ranges })
-}
-
-/// The answer's entry of a topic: the last one, as long as the partitions of a topic follow each other.
-fn topic<'a>(response: &'a mut FetchResponse, topic: &Topic) -> &'a mut FetchableTopicResponse {
-    let (name, id) = match topic {
-        Topic::Name(name) => (&**name, Uuid::ZERO),
-        Topic::Id(id) => ("", id.0),
-    };
-    let is_last = response.responses.last().is_some_and(|last| last.topic == name && last.topic_id == id);
-    if !is_last {
-        let entry = FetchableTopicResponse { topic: name.to_owned(), topic_id: id, ..Default::default() };
-        response.responses.push(entry);
-    }
-    let last = response.responses.len() - 1;
-    #[allow(clippy::indexing_slicing, reason = "an entry was pushed if there was none")]
-    &mut response.responses[last]
+    answer.response.node_endpoints = leaders.map(Leaders::into_fetch_endpoints).unwrap_or_default();
+    answer.encode(call)
 }
 
 fn partition(index: i32, outcome: Result<Fetched, FetchError>) -> (PartitionData, Option<ReadSlice>) {
-    let empty = PartitionData {
-        partition_index: index,
-        records: Some(Records::EMPTY),
-        high_watermark: -1,
-        last_stable_offset: -1,
-        log_start_offset: -1,
-        aborted_transactions: None,
-        preferred_read_replica: -1,
-        ..Default::default()
-    };
+    let empty = answer::nothing(index);
     match outcome {
         Ok(fetched) => {
             let aborted = fetched.aborted.iter().map(|aborted| AbortedTransaction {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ottla_node::coordination::metadata::{Image, Topic, TopicName};
+use ottla_node::coordination::metadata::{Image, Partition, Topic, TopicName};
 use ottla_node::coordinator::internal_topics::is_internal;
 use ottla_record::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, Uuid};
 use ottla_wire::ErrorCode;
@@ -23,9 +23,10 @@ pub(crate) async fn metadata(call: Arc<Call>, request: MetadataRequest) -> Metad
         create_missing(&call, wanted).await;
     }
     let image = node.image();
+    let seen = Seen { image: &image, listener: &call.front.listener, version: call.version };
     let mut topics: Vec<_> = match wanted {
-        None => image.topics().map(|topic| describe(&image, topic)).collect(),
-        Some(wanted) => wanted.iter().map(|topic| describe_wanted(&image, topic)).collect(),
+        None => image.topics().map(|topic| seen.topic(topic)).collect(),
+        Some(wanted) => wanted.iter().map(|topic| seen.wanted(topic)).collect(),
     };
     if request.include_topic_authorized_operations {
         topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = authorized_operations::TOPIC);
@@ -80,56 +81,85 @@ pub(crate) fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBrok
         .collect()
 }
 
-fn describe_wanted(image: &Image, wanted: &MetadataRequestTopic) -> MetadataResponseTopic {
-    let found = match &wanted.name {
-        Some(name) => image.topic(name),
-        None => image.topic_by_id(TopicId(wanted.topic_id)),
+/// The cluster as it is seen through a listener, by a client of some version.
+struct Seen<'a> {
+    image: &'a Image,
+    listener: &'a str,
+    version: i16,
+}
+
+/// Older clients are not told of replicas they cannot reach.
+const UNREACHABLE_REPLICAS_FROM: i16 = 1;
+/// Older clients do not know LISTENER_NOT_FOUND (KIP-302).
+const LISTENER_NOT_FOUND_FROM: i16 = 6;
+
+impl Seen<'_> {
+    fn wanted(&self, wanted: &MetadataRequestTopic) -> MetadataResponseTopic {
+        let found = match &wanted.name {
+            Some(name) => self.image.topic(name),
+            None => self.image.topic_by_id(TopicId(wanted.topic_id)),
+        };
+        if let Some(topic) = found {
+            return self.topic(topic);
+        }
+        let error = match &wanted.name {
+            None => ErrorCode::UNKNOWN_TOPIC_ID,
+            Some(name) if TopicName::parse(name).is_err() => ErrorCode::INVALID_TOPIC_EXCEPTION,
+            Some(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        };
+        let topic_id = if wanted.name.is_none() { wanted.topic_id } else { Uuid::ZERO };
+        MetadataResponseTopic { error_code: error, name: wanted.name.clone(), topic_id, ..Default::default() }
+    }
+
+    fn topic(&self, topic: &Topic) -> MetadataResponseTopic {
+        let name = topic.name().as_str();
+        MetadataResponseTopic {
+            name: Some(name.to_owned()),
+            topic_id: topic.id().0,
+            is_internal: is_internal(name),
+            partitions: topic
+                .partitions()
+                .map(|(index, partition)| self.partition(index, partition))
+                .collect(),
+            ..Default::default()
+        }
+    }
+
+    fn partition(&self, index: PartitionIndex, partition: &Partition) -> MetadataResponsePartition {
+        let offline = offline(self.image, self.listener, &partition.replicas);
+        let shown = |brokers: &[BrokerId]| -> Vec<i32> {
+            let hides = self.version < UNREACHABLE_REPLICAS_FROM;
+            let shown = brokers.iter().filter(|broker| !hides || !offline.contains(broker));
+            shown.map(|broker| broker.get()).collect()
+        };
+        let (replica_nodes, isr_nodes) = (shown(&partition.replicas), shown(&partition.isr));
+        let leader = partition.leader.filter(|leader| !offline.contains(leader));
+        let error_code = match (leader, partition.leader) {
+            (None, Some(_)) if self.version >= LISTENER_NOT_FOUND_FROM => ErrorCode::LISTENER_NOT_FOUND,
+            (None, _) => ErrorCode::LEADER_NOT_AVAILABLE,
+            _ if replica_nodes.len() < partition.replicas.len() || isr_nodes.len() < partition.isr.len() => {
+                ErrorCode::REPLICA_NOT_AVAILABLE
+            }
+            _ => ErrorCode::NONE,
+        };
+        MetadataResponsePartition {
+            error_code,
+            partition_index: index.get(),
+            leader_id: BrokerId::to_wire(leader),
+            leader_epoch: LeaderEpoch::to_wire(Some(partition.leader_epoch)),
+            replica_nodes,
+            isr_nodes,
+            offline_replicas: raw(&offline),
+        }
+    }
+}
+
+/// The replicas that clients of a listener cannot reach now.
+pub(crate) fn offline(image: &Image, listener: &str, replicas: &[BrokerId]) -> Vec<BrokerId> {
+    let is_reached = |id: &BrokerId| {
+        image.broker(*id).is_some_and(|broker| !broker.fenced && broker.endpoint(listener).is_some())
     };
-    if let Some(topic) = found {
-        return describe(image, topic);
-    }
-    let error = match &wanted.name {
-        None => ErrorCode::UNKNOWN_TOPIC_ID,
-        Some(name) if TopicName::parse(name).is_err() => ErrorCode::INVALID_TOPIC_EXCEPTION,
-        Some(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-    };
-    let topic_id = if wanted.name.is_none() { wanted.topic_id } else { Uuid::ZERO };
-    MetadataResponseTopic { error_code: error, name: wanted.name.clone(), topic_id, ..Default::default() }
-}
-
-fn describe(image: &Image, topic: &Topic) -> MetadataResponseTopic {
-    let name = topic.name().as_str();
-    MetadataResponseTopic {
-        name: Some(name.to_owned()),
-        topic_id: topic.id().0,
-        is_internal: is_internal(name),
-        partitions: topic
-            .partitions()
-            .map(|(index, partition)| describe_partition(image, index, partition))
-            .collect(),
-        ..Default::default()
-    }
-}
-
-fn describe_partition(
-    image: &Image,
-    index: PartitionIndex,
-    partition: &ottla_node::coordination::metadata::Partition,
-) -> MetadataResponsePartition {
-    let error = if partition.leader.is_none() { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE };
-    MetadataResponsePartition {
-        error_code: error,
-        partition_index: index.get(),
-        leader_id: BrokerId::to_wire(partition.leader),
-        leader_epoch: LeaderEpoch::to_wire(Some(partition.leader_epoch)),
-        replica_nodes: raw(&partition.replicas),
-        isr_nodes: raw(&partition.isr),
-        offline_replicas: raw(&offline(image, &partition.replicas)),
-    }
-}
-
-pub(crate) fn offline(image: &Image, replicas: &[BrokerId]) -> Vec<BrokerId> {
-    replicas.iter().copied().filter(|id| image.broker(*id).is_none_or(|broker| broker.fenced)).collect()
+    replicas.iter().copied().filter(|id| !is_reached(id)).collect()
 }
 
 pub(crate) fn raw(brokers: &[BrokerId]) -> Vec<i32> {

@@ -12,6 +12,7 @@ pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_topic_partitions;
+pub(crate) mod elect_leaders;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
 mod group;
@@ -27,6 +28,7 @@ pub(crate) mod partition_reassignments;
 pub(crate) mod produce;
 #[cfg(test)]
 mod sample_cluster;
+pub(crate) mod unregister_broker;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

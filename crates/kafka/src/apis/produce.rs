@@ -7,20 +7,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_node::Acks;
 use ottla_node::{ProduceItem, ProduceOptions, ProduceOutcome, Ticket, TopicKey};
-use ottla_record::{Offset, Timestamp, TopicId};
+use ottla_record::{Offset, Timestamp, TopicId, Uuid};
 use ottla_wire::messages::produce_request::{ProduceRequest, TopicProduceData};
 use ottla_wire::messages::produce_response::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse,
+    TopicProduceResponse,
 };
 use ottla_wire::{ErrorCode, Records};
 
 use crate::dispatch::Call;
 use crate::errors;
+use crate::leaders::Leaders;
 use crate::outbox::Frame;
 use crate::reply::{Refusal, Reply};
 
 /// From this version on topics have ids instead of names (KIP-516).
 const TOPIC_IDS_FROM: i16 = 13;
+/// From this version on the answer can say who leads instead (KIP-951).
+const NODE_ENDPOINTS_FROM: i16 = 10;
 /// zstd is not understood by older clients (KIP-110).
 const ZSTD_FROM: i16 = 7;
 
@@ -60,7 +64,8 @@ pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
                 Some(Records::Inline(bytes)) => bytes.clone(),
                 Some(Records::Hole { .. }) | None => Bytes::new(),
             };
-            items.push(ProduceItem { topic: key(topic, by_id), partition: partition.index, records });
+            let topic = key(&topic.name, topic.topic_id, by_id);
+            items.push(ProduceItem { topic, partition: partition.index, records });
         }
     }
     let ticket = call.front.node.produce(options, items.into_iter());
@@ -85,17 +90,35 @@ impl PendingProduce {
         }
         let mut outcomes = outcomes.into_iter();
         let mut responses = std::mem::take(&mut self.topics);
-        for topic in &mut responses {
-            for partition in &mut topic.partition_responses {
+        let mut leaders = None;
+        let says_leader = self.call.version >= NODE_ENDPOINTS_FROM;
+        for TopicProduceResponse { name, topic_id, partition_responses } in &mut responses {
+            for partition in partition_responses {
                 fill(partition, outcomes.next().flatten());
+                if says_leader && partition.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER {
+                    let topic = key(name, *topic_id, self.call.version >= TOPIC_IDS_FROM);
+                    note_leader(
+                        leaders.get_or_insert_with(|| Leaders::new(&self.call.front)),
+                        partition,
+                        topic,
+                    );
+                }
             }
         }
-        self.call.answer(&ProduceResponse { responses, ..Default::default() }).map(Some)
+        let node_endpoints = leaders.map(Leaders::into_produce_endpoints).unwrap_or_default();
+        self.call.answer(&ProduceResponse { responses, node_endpoints, ..Default::default() }).map(Some)
     }
 }
 
-fn key(topic: &TopicProduceData, by_id: bool) -> TopicKey<'_> {
-    if by_id { TopicKey::Id(TopicId(topic.topic_id)) } else { TopicKey::Name(&topic.name) }
+fn key(name: &str, id: Uuid, by_id: bool) -> TopicKey<'_> {
+    if by_id { TopicKey::Id(TopicId(id)) } else { TopicKey::Name(name) }
+}
+
+/// Says who leads instead (KIP-951).
+fn note_leader(leaders: &mut Leaders<'_>, partition: &mut PartitionProduceResponse, topic: TopicKey<'_>) {
+    if let Some((leader, epoch)) = leaders.of(topic, partition.index) {
+        partition.current_leader = LeaderIdAndEpoch { leader_id: leader.get(), leader_epoch: epoch.get() };
+    }
 }
 
 fn fill(partition: &mut PartitionProduceResponse, outcome: Option<ProduceOutcome>) {

@@ -47,12 +47,14 @@ impl Node {
         let (ticket, slots) = ticket(count);
         let slots: Vec<_> = slots.collect();
         let node = Arc::clone(self);
+        let deadline = self.clock().now().monotonic + timeout;
         // Deleting renames files and syncs a checkpoint.
         let submitted = tokio::task::spawn_blocking(move || -> Vec<Result<(), LookupError>> {
             let submit = |(deletion, slot): (Deletion, _)| {
                 let host = node.hosted(&deletion.topic, deletion.partition)?;
                 let waiter = Waiter::DeleteRecords(slot);
-                host.submit(Event::DeleteRecords(DeleteRecords { waiter, before: deletion.before }));
+                let before = deletion.before;
+                host.submit(Event::DeleteRecords(DeleteRecords { waiter, before, deadline }));
                 Ok(())
             };
             deletions.into_iter().zip(slots).map(submit).collect()

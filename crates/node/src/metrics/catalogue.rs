@@ -2,7 +2,7 @@
 
 use crate::metrics::{
     Family, cleaner, cluster, connection, coordinator, directory, group_lag, partition, process, quorum,
-    request, traffic,
+    replication, request, traffic,
 };
 
 /// Families that belong together, under the title they have in the documentation.
@@ -33,6 +33,11 @@ pub static SECTIONS: &[Section] = &[
         title: "Partitions",
         about: "Computed when somebody looks, so that an idle partition costs nothing in between.",
         families: partition::FAMILIES,
+    },
+    Section {
+        title: "Replication",
+        about: "Copies that this broker makes of what others lead, and that others make of what it leads.",
+        families: replication::FAMILIES,
     },
     Section {
         title: "Log directory",

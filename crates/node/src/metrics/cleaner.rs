@@ -133,13 +133,16 @@ impl Default for CleanerMetrics {
 }
 
 impl CleanerMetrics {
-    /// Counts what a pass has done, whether it came to its end or not.
-    pub(crate) fn passed(&self, report: &PassReport) {
-        self.read_bytes.add(report.map_bytes_read + report.bytes_read);
-        self.written_bytes.add(report.bytes_written);
-        self.read_records.add(report.records_read);
-        self.dropped_records.add(report.records_read.saturating_sub(report.records_kept));
-        self.keyless_records.add(report.records_without_key);
+    /// Counts what a pass has done between two looks at it, whether it comes to its end or not.
+    pub(crate) fn passed(&self, before: &PassReport, now: &PassReport) {
+        let count = |counter: &Counter, done: fn(&PassReport) -> u64| {
+            counter.add(done(now).saturating_sub(done(before)))
+        };
+        count(&self.read_bytes, |report| report.map_bytes_read + report.bytes_read);
+        count(&self.written_bytes, |report| report.bytes_written);
+        count(&self.read_records, |report| report.records_read);
+        count(&self.dropped_records, |report| report.records_read.saturating_sub(report.records_kept));
+        count(&self.keyless_records, |report| report.records_without_key);
     }
 
     /// Takes note of a look at all logs.

@@ -28,6 +28,7 @@ pub mod page;
 mod partition;
 pub mod process;
 mod quorum;
+pub(crate) mod replication;
 mod request;
 pub(crate) mod traffic;
 

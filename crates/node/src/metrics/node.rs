@@ -15,6 +15,7 @@ impl Collector for NodeMetrics {
         traffic::collect(&topics, page);
         partition::collect(&topics, &image, node.id(), page);
         node.shell.metrics.collect(page);
+        node.shell.replication.collect(page);
         node.shell.cleaner.metrics().collect(page);
         directory::collect(&node.directory, &topics, node.shell.flusher.oldest_unfinished(), page);
         let shards = &node.groups.shards;

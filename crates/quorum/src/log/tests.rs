@@ -209,3 +209,113 @@ fn entries_of_any_size_come_back_from_sled() {
     let blobs = std::fs::read_dir(dir.path().join("state/blobs")).unwrap().count();
     assert_eq!(blobs, 0, "values in files of their own would not be synced");
 }
+
+/// What a power cut may leave: the store as it was at that moment, and the witness as it was then or at any moment since it
+/// was last synced.
+#[derive(Clone)]
+struct Moment {
+    cells: BTreeMap<u8, Vec<u8>>,
+    entries: BTreeMap<u64, Vec<u8>>,
+    witness: Vec<u8>,
+    /// The first moment from which on the witness was not synced.
+    witness_synced: usize,
+    /// What had been answered for by then.
+    vote: Option<Vote>,
+    last: Option<LogId>,
+}
+
+/// A store in memory that notes every moment at which the power may be cut: before and after each commit.
+#[derive(Clone)]
+struct Recorder {
+    memory: Memory,
+    witness: std::path::PathBuf,
+    moments: Arc<Mutex<Vec<Moment>>>,
+    answered: Arc<Mutex<(Option<Vote>, Option<LogId>)>>,
+}
+
+impl Recorder {
+    fn note(&self, witness_is_synced: bool) {
+        let mut moments = self.moments.lock().unwrap();
+        let contents = self.memory.0.lock().unwrap();
+        let (vote, last) = *self.answered.lock().unwrap();
+        let synced = moments.last().map_or(0, |moment| moment.witness_synced);
+        let witness_synced = if witness_is_synced { moments.len() } else { synced };
+        let witness = std::fs::read(&self.witness).unwrap();
+        let (cells, entries) = (contents.cells.clone(), contents.entries.clone());
+        moments.push(Moment { cells, entries, witness, witness_synced, vote, last });
+    }
+}
+
+impl HardState for Recorder {
+    fn cell(&self, cell: Cell) -> Result<Option<Vec<u8>>, HardStateError> {
+        self.memory.cell(cell)
+    }
+
+    fn entries(&self, range: Range<u64>) -> Result<Vec<(u64, Vec<u8>)>, HardStateError> {
+        self.memory.entries(range)
+    }
+
+    fn commit(&self, change: &Change) -> Result<(), HardStateError> {
+        // Where the log gets shorter, the witness was synced just before.
+        self.note(change.remove.end == u64::MAX);
+        self.memory.commit(change)?;
+        self.note(false);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_power_cut_at_every_sync_keeps_votes_and_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("witness");
+    let witness = Witness::create(&path).unwrap();
+    let recorder = Recorder {
+        memory: Memory::default(),
+        witness: path.clone(),
+        moments: Arc::default(),
+        answered: Arc::default(),
+    };
+    let log = Log::open(Box::new(recorder.clone()), witness, NODE, InUse::default()).unwrap();
+    let shared = &log.shared;
+    let answered = |vote: Option<Vote>, last: Option<LogId>| {
+        *recorder.answered.lock().unwrap() = (vote, last);
+        recorder.note(false);
+    };
+    let (first, second) = (Vote::new(1, NODE), Vote::new_committed(2, NODE + 1));
+    let id = |term, index| Some(*entry(term, index).get_log_id());
+    shared.save_vote(first).unwrap();
+    answered(Some(first), None);
+    shared.append(&[entry(1, 0), entry(1, 1)]).unwrap();
+    answered(Some(first), id(1, 1));
+    shared.append(&[entry(1, 2), entry(1, 3)]).unwrap();
+    answered(Some(first), id(1, 3));
+    shared.save_vote(second).unwrap();
+    // Another leader's log takes the place of the end: from here on that end is owed to nobody.
+    answered(Some(second), id(1, 1));
+    shared.truncate(2).unwrap();
+    answered(Some(second), id(1, 1));
+    shared.append(&[entry(2, 2), entry(2, 3), entry(2, 4)]).unwrap();
+    answered(Some(second), id(2, 4));
+    shared.purge(*entry(2, 3).get_log_id()).unwrap();
+    answered(Some(second), id(2, 4));
+    drop(log);
+
+    let moments = recorder.moments.lock().unwrap().clone();
+    let mut cuts = 0;
+    for (at, moment) in moments.iter().enumerate() {
+        for older in &moments[moment.witness_synced..=at] {
+            let contents =
+                Contents { cells: moment.cells.clone(), entries: moment.entries.clone(), commits_left: None };
+            std::fs::write(&path, &older.witness).unwrap();
+            let left = Memory(Arc::new(Mutex::new(contents)));
+            let witness = Witness::open(&path).unwrap();
+            let log = Log::open(Box::new(left), witness, NODE, InUse::default())
+                .unwrap_or_else(|e| panic!("cut at {at}: {e}"));
+            let state = log.shared.state();
+            assert!(state.vote >= moment.vote, "cut at {at}: {:?}", state.vote);
+            assert!(state.last >= moment.last, "cut at {at}: {:?}", state.last);
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 50, "{cuts} cuts");
+}

@@ -8,6 +8,7 @@
     reason = "tests say what went wrong by panicking"
 )]
 
+mod cluster;
 mod damage;
 mod kill;
 mod lifecycle;
@@ -29,7 +30,9 @@ fn config(dir: &Path) -> QuorumConfig {
         node: NODE,
         directory: DirectoryId(Uuid::from_bytes(*b"directory.......")),
         cluster: ClusterId(Uuid::from_bytes(*b"cluster.........")),
+        incarnation: Incarnation(Uuid::from_bytes(*b"incarnation.....")),
         if_missing: IfMissing::Form,
+        control: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading: one stream over several partitions, each in its turn, and no further ahead than the client takes.
 
 mod decoding;
+mod elsewhere;
 mod reader;
 
 use std::collections::HashSet;
@@ -10,11 +11,13 @@ use std::task::{Context, Poll};
 
 use ottla_node::{FetchOptions, GrowthWait, Isolation, PartitionHost, TopicKey};
 use ottla_rpc::v1;
+use ottla_rpc::v1::position::At;
 use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::errors::{self, Failure, invalid};
 use crate::front::Front;
+use crate::peers;
 use crate::positions;
 
 pub(crate) use crate::fetch::reader::{Broken, Cursor, Reader};
@@ -31,17 +34,28 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Finds where each partition is to be read from.
-    pub(crate) async fn begin(front: &Arc<Front>, request: v1::FetchRequest) -> Result<Self, Failure> {
+    /// Finds where each partition is to be read from. What another broker has handed on is read here or not at all.
+    pub(crate) async fn begin(
+        front: &Arc<Front>,
+        request: v1::FetchRequest,
+        is_handed_on: bool,
+    ) -> Result<Self, Failure> {
         let format = format(request.format)?;
         let isolation = positions::isolation(request.isolation)?;
         let max_bytes = message_bytes(request.max_message_bytes)?.min(front.limits.max_fetch_bytes);
         check_partitions(&request.partitions)?;
+        let options = FetchOptions { max_bytes, isolation, from_followers: false };
+        let leads_elsewhere = |asked: &v1::FetchPartition| {
+            peers::leader_elsewhere(front, &asked.topic, asked.partition).is_some()
+        };
+        if !is_handed_on && request.partitions.iter().any(leads_elsewhere) {
+            return Self::begin_anywhere(front, request, format, options).await;
+        }
         let hosts =
             request.partitions.iter().map(|asked| host(front, asked)).collect::<Result<Vec<_>, _>>()?;
         // Before the first read, so that nothing between it and the first wait is missed.
         let growth = GrowthWait::register(hosts.clone());
-        let places = positions::look_up(&front.node, &request.partitions, isolation).await;
+        let places = positions::look_up_here(&front.node, &request.partitions, isolation).await;
         let cursors = hosts.into_iter().zip(places).map(|(host, place)| {
             let view = host.view();
             let end = match isolation {
@@ -51,8 +65,48 @@ impl Tail {
             Ok(Cursor::new(host, place?.offset, request.stop_at_end.then_some(end)))
         });
         let cursors = cursors.collect::<Result<Vec<_>, Failure>>()?;
-        let options = FetchOptions { max_bytes, isolation };
-        Ok(Self { reader: Reader::new(front, format, options, growth, cursors), ended: false })
+        let reader = Reader::new(front, format, options, growth, cursors);
+        let reader = if is_handed_on { reader } else { reader.asking_others() };
+        Ok(Self { reader, ended: false })
+    }
+
+    /// The same where other brokers lead some of the partitions.
+    async fn begin_anywhere(
+        front: &Arc<Front>,
+        request: v1::FetchRequest,
+        format: v1::FetchFormat,
+        options: FetchOptions,
+    ) -> Result<Self, Failure> {
+        let isolation = options.isolation;
+        let places = positions::look_up(front, &request.partitions, isolation).await;
+        let latest = Some(v1::Position { at: Some(At::Landmark(v1::Landmark::Latest.into())) });
+        let ends = match request.stop_at_end {
+            false => request.partitions.iter().map(|_| None).collect::<Vec<_>>(),
+            true => {
+                let ends: Vec<_> = request
+                    .partitions
+                    .iter()
+                    .map(|asked| v1::FetchPartition { from: latest, ..asked.clone() })
+                    .collect();
+                positions::look_up(front, &ends, isolation).await.into_iter().map(Some).collect()
+            }
+        };
+        let mut reader = Reader::idle(front, format, options);
+        for (asked, (place, end)) in request.partitions.iter().zip(places.into_iter().zip(ends)) {
+            let about = |error| errors::lookup(error).about(&asked.topic, Some(asked.partition));
+            let topic = front
+                .node
+                .topics()
+                .topic(TopicKey::Name(&asked.topic))
+                .map(|topic| topic.id)
+                .map_err(about)?;
+            let (at, stop) = (place?.offset, end.transpose()?.map(|end| end.offset));
+            if stop.is_none_or(|stop| at < stop) {
+                reader.begin(topic, asked.partition, at, stop, false).map_err(about)?;
+            }
+        }
+        reader.follow();
+        Ok(Self { reader, ended: false })
     }
 }
 

@@ -15,10 +15,13 @@ use ottla_node::{
 };
 use ottla_rpc::{KafkaError, v1};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::errors::{self, Failure};
 use crate::fetch::decoding::Decoding;
+use crate::fetch::elsewhere::{Distant, Elsewhere, Found};
 use crate::front::Front;
+use crate::peers;
 
 /// Reads partitions in turns.
 pub(crate) struct Reader {
@@ -33,6 +36,10 @@ pub(crate) struct Reader {
     cold: Option<(Read, JoinHandle<io::Result<Vec<u8>>>)>,
     /// What has been read and not sent, and for which cursor; `None` while the reader waits.
     decoding: Option<(usize, Decoding)>,
+    /// What other brokers lead; `None` where only this one is asked.
+    elsewhere: Option<Elsewhere>,
+    /// Other brokers come next: neither waits for the other.
+    turn_of_others: bool,
 }
 
 /// How far one partition has been read.
@@ -95,8 +102,8 @@ impl Cursor {
 }
 
 impl Reader {
-    /// A reader of these partitions. `growth` was registered before their places were looked up, so that nothing between
-    /// that and the first wait is missed.
+    /// A reader of these partitions, which are led here. `growth` was registered before their places were looked up, so that
+    /// nothing between that and the first wait is missed.
     pub(crate) fn new(
         front: &Arc<Front>,
         format: v1::FetchFormat,
@@ -105,12 +112,30 @@ impl Reader {
         cursors: Vec<Cursor>,
     ) -> Self {
         let front = Arc::clone(front);
-        Self { front, format, options, cursors, turn: 0, growth, cold: None, decoding: None }
+        Self {
+            front,
+            format,
+            options,
+            cursors,
+            turn: 0,
+            growth,
+            cold: None,
+            decoding: None,
+            elsewhere: None,
+            turn_of_others: false,
+        }
+    }
+
+    /// Goes on with other brokers where they lead what is read.
+    #[must_use]
+    pub(crate) fn asking_others(mut self) -> Self {
+        self.elsewhere = Some(Elsewhere::new(&self.front, self.format, self.options));
+        self
     }
 
     /// A reader of nothing yet.
     pub(crate) fn idle(front: &Arc<Front>, format: v1::FetchFormat, options: FetchOptions) -> Self {
-        Self::new(front, format, options, GrowthWait::register(Vec::new()), Vec::new())
+        Self::new(front, format, options, GrowthWait::register(Vec::new()), Vec::new()).asking_others()
     }
 
     /// Reads a partition from a place on, also one that is being read: what was read of the old place is forgotten.
@@ -121,17 +146,48 @@ impl Reader {
         at: Offset,
         paused: bool,
     ) -> Result<(), LookupError> {
-        let topics = self.front.node.topics();
-        let host = topics.topic(TopicKey::Id(topic)).and_then(|topic| topic.partition(partition)).cloned();
-        drop(topics);
         self.stop(topic, partition);
-        self.cursors.push(Cursor { paused, ..Cursor::new(host?, at, None) });
+        self.begin(topic, partition, at, None, paused)?;
         self.follow();
+        Ok(())
+    }
+
+    /// Reads a partition where it is led.
+    pub(super) fn begin(
+        &mut self,
+        topic: TopicId,
+        partition: i32,
+        at: Offset,
+        stop: Option<Offset>,
+        paused: bool,
+    ) -> Result<(), LookupError> {
+        let topics = self.front.node.topics();
+        let hosted = topics.topic(TopicKey::Id(topic))?;
+        if let Some(elsewhere) = &mut self.elsewhere
+            && peers::leader_elsewhere(&self.front, &hosted.name, partition).is_some()
+        {
+            let topic_name = Arc::clone(&hosted.name);
+            elsewhere.add(Distant {
+                topic: topic_name,
+                topic_id: topic,
+                partition,
+                next: at,
+                stop,
+                paused,
+                lost: None,
+            });
+            return Ok(());
+        }
+        let host = Arc::clone(hosted.partition(partition)?);
+        self.cursors.push(Cursor { paused, ..Cursor::new(host, at, stop) });
         Ok(())
     }
 
     /// Reads a partition no more.
     pub(crate) fn stop(&mut self, topic: TopicId, partition: i32) {
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.stop(topic, partition);
+        }
         let Some(at) = self.cursors.iter().position(|cursor| cursor.is_of(topic, partition)) else { return };
         self.remove(at);
         self.follow();
@@ -139,6 +195,9 @@ impl Reader {
 
     /// Pauses a partition or goes on with it, behind what was sent of it.
     pub(crate) fn set_paused(&mut self, topic: TopicId, partition: i32, paused: bool) {
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.set_paused(topic, partition, paused);
+        }
         let Some(at) = self.cursors.iter().position(|cursor| cursor.is_of(topic, partition)) else { return };
         self.forget(at);
         if let Some(cursor) = self.cursors.get_mut(at) {
@@ -153,6 +212,11 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<v1::FetchResponse>, Broken>> {
         loop {
+            if std::mem::take(&mut self.turn_of_others)
+                && let Poll::Ready(Some(read)) = self.poll_others(cx)
+            {
+                return Poll::Ready(read);
+            }
             if let Some((at, decoding)) = &mut self.decoding {
                 let at = *at;
                 match decoding.next_message() {
@@ -160,6 +224,7 @@ impl Reader {
                         if let Some(cursor) = self.cursors.get_mut(at) {
                             cursor.sent = Offset::new(message.next_offset);
                         }
+                        self.turn_of_others = true;
                         return Poll::Ready(Ok(Some(message)));
                     }
                     Ok(None) => self.decoding = None,
@@ -177,6 +242,7 @@ impl Reader {
                 continue;
             }
             match self.find() {
+                Err((at, error)) if self.moved(at, error) => {}
                 Err((at, error)) => {
                     let failure = self.failure(at, error);
                     return self.broken(at, failure, matches!(error, FetchError::OffsetOutOfRange { .. }));
@@ -191,10 +257,90 @@ impl Reader {
                     // The disk's time is not the worker's.
                     self.cold = Some((read, tokio::task::spawn_blocking(move || slice.read())));
                 }
-                Ok(None) if self.cursors.is_empty() => return Poll::Ready(Ok(None)),
-                Ok(None) => ready!(self.growth.poll_grown(cx)),
+                Ok(None) if self.cursors.is_empty() && self.nothing_elsewhere() => {
+                    return Poll::Ready(Ok(None));
+                }
+                Ok(None) => match self.poll_others(cx) {
+                    Poll::Ready(Some(read)) => return Poll::Ready(read),
+                    // One more is led here now, or all of the others are done.
+                    Poll::Ready(None) => {}
+                    Poll::Pending => ready!(self.growth.poll_grown(cx)),
+                },
             }
         }
+    }
+
+    fn nothing_elsewhere(&self) -> bool {
+        self.elsewhere.as_ref().is_none_or(Elsewhere::is_empty)
+    }
+
+    /// What other brokers have; ready with `None` when something else is to be looked at.
+    fn poll_others(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Option<v1::FetchResponse>, Broken>>> {
+        if self.nothing_elsewhere() {
+            return Poll::Pending;
+        }
+        let Some(elsewhere) = &mut self.elsewhere else { return Poll::Pending };
+        match ready!(elsewhere.poll(cx)) {
+            Found::Message(message) => Poll::Ready(Some(Ok(Some(message)))),
+            Found::Nothing => Poll::Ready(None),
+            Found::Broken(distant, failure) => Poll::Ready(Some(Err(broken(distant, failure)))),
+            Found::Here(distant) => {
+                let Distant { topic, topic_id, partition, next, stop, paused, .. } = distant;
+                let topics = self.front.node.topics();
+                let host = topics.topic(TopicKey::Id(topic_id)).and_then(|topic| topic.partition(partition));
+                match host {
+                    Ok(host) => {
+                        self.cursors.push(Cursor { paused, ..Cursor::new(Arc::clone(host), next, stop) });
+                        self.follow();
+                        Poll::Ready(None)
+                    }
+                    Err(error) => {
+                        let failure = errors::lookup(error).about(&topic, Some(partition));
+                        let at = next;
+                        let is_out_of_range = false;
+                        Poll::Ready(Some(Err(Broken {
+                            topic,
+                            topic_id,
+                            partition,
+                            at,
+                            is_out_of_range,
+                            failure,
+                        })))
+                    }
+                }
+            }
+        }
+    }
+
+    /// True if another broker leads the partition now, or will soon: it is read on there.
+    fn moved(&mut self, at: usize, error: FetchError) -> bool {
+        let may_have_moved =
+            matches!(error, FetchError::NotLeader | FetchError::Lookup(LookupError::NotHosted));
+        if !may_have_moved || self.elsewhere.is_none() {
+            return false;
+        }
+        let Some(cursor) = self.cursors.get(at) else { return false };
+        if self.front.node.image().topic_by_id(cursor.host.topic_id()).is_none() {
+            return false;
+        }
+        let Some(Cursor { host, sent, stop, paused, .. }) = self.remove(at) else { return false };
+        let distant = Distant {
+            topic: Arc::clone(host.topic()),
+            topic_id: host.topic_id(),
+            partition: host.index().get(),
+            next: sent,
+            stop,
+            paused,
+            lost: Some((Instant::now(), errors::fetch(error))),
+        };
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.add(distant);
+        }
+        self.follow();
+        true
     }
 
     /// Looks at each partition once, beginning behind the one that had something last.
@@ -323,10 +469,16 @@ impl Reader {
     }
 
     /// Waits for the partitions that are read now.
-    fn follow(&mut self) {
+    pub(super) fn follow(&mut self) {
         self.growth =
             GrowthWait::register(self.cursors.iter().map(|cursor| Arc::clone(&cursor.host)).collect());
     }
+}
+
+fn broken(distant: Distant, failure: Failure) -> Broken {
+    let Distant { topic, topic_id, partition, next: at, .. } = distant;
+    let is_out_of_range = failure.detail.kafka_error == KafkaError::OFFSET_OUT_OF_RANGE.name();
+    Broken { topic, topic_id, partition, at, is_out_of_range, failure }
 }
 
 fn end(fetched: &Fetched, isolation: Isolation) -> Offset {

@@ -18,13 +18,17 @@ use ottla_rpc::v1;
 
 use crate::errors::{self, Failure};
 use crate::front::Front;
-use crate::groups::{ask, assignment, kind, refusal};
+use crate::groups::{ask, assignment, kind, lags, refusal};
+use crate::peers;
 
 /// A partition by the name of its topic.
 pub(super) type Key = (Arc<str>, i32);
 
 /// The group, its members, its offsets with the lag of each.
-pub(super) async fn describe(front: &Front, group: GroupId) -> Result<v1::DescribeGroupResponse, Failure> {
+pub(super) async fn describe(
+    front: &Arc<Front>,
+    group: GroupId,
+) -> Result<v1::DescribeGroupResponse, Failure> {
     let mut described = members(front, &group).await?;
     let committed = committed(front, &group).await?;
     let mut offsets: BTreeMap<Key, v1::GroupOffset> = BTreeMap::new();
@@ -52,13 +56,21 @@ pub(super) async fn describe(front: &Front, group: GroupId) -> Result<v1::Descri
         offsets.into_values().collect()
     });
     described.offsets = measured.await.map_err(|_| errors::mismatch())?;
+    let elsewhere = described.offsets.iter_mut().filter(|offset| {
+        offset.log_end_offset.is_none()
+            && peers::leader_elsewhere(front, &offset.topic, offset.partition).is_some()
+    });
+    let elsewhere: Vec<_> = elsewhere.collect();
+    if !elsewhere.is_empty() {
+        lags::measure(front, elsewhere).await;
+    }
     Ok(described)
 }
 
 fn measure(node: &Node, offset: &mut v1::GroupOffset) {
     let committed = offset.committed.and_then(Offset::from_wire);
     let from = committed.unwrap_or(Offset::new(i64::MAX));
-    // What cannot be known is left out: another broker's partition, or a topic that is gone.
+    // What this broker does not know is left out: a partition that another one leads, or a topic that is gone.
     let Ok(Lag { log_start, log_end, records, age }) =
         node.lag(&offset.topic, offset.partition, from, Precision::Record)
     else {

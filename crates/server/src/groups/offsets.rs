@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use ottla_node::Isolation;
 use ottla_node::coordination::group::request::{
     CommitOffsets, CommitPartition, CommitTopic, DeleteOffsets, TopicPartitionRefs, TopicRef,
 };
 use ottla_node::coordination::group::response::TopicOutcome;
 use ottla_node::coordination::group::{GroupError, GroupId, Request as Asked, Response as Answered};
 use ottla_node::record::{Offset, PartitionIndex};
-use ottla_node::{Isolation, TopicKey};
+use ottla_rpc::v1::Landmark;
+use ottla_rpc::v1::position::At;
 use ottla_rpc::{KafkaError, v1};
 
 use crate::calls::Method;
@@ -17,7 +19,7 @@ use crate::errors::{self, Failure, invalid};
 use crate::front::Front;
 use crate::groups::describe::{Key, committed, members};
 use crate::groups::{ask, group_id, refusal};
-use crate::positions;
+use crate::positions::{self, Place};
 
 /// Partitions of one request.
 const MAX_PARTITIONS: usize = 100_000;
@@ -26,7 +28,7 @@ type Results = BTreeMap<Key, Result<(), GroupError>>;
 
 /// Commits places for a group without members.
 pub(super) async fn reset(
-    front: &Front,
+    front: &Arc<Front>,
     method: &Method,
     request: v1::ResetOffsetsRequest,
 ) -> Result<v1::ResetOffsetsResponse, Failure> {
@@ -43,12 +45,19 @@ pub(super) async fn reset(
             from: reset.to,
         })
         .collect();
-    let found = positions::look_up(&front.node, &asked, Isolation::ReadUncommitted).await;
+    let found = positions::look_up(front, &asked, Isolation::ReadUncommitted).await;
+    let (starts, ends) =
+        (edge(front, &asked, Landmark::Earliest).await, edge(front, &asked, Landmark::Latest).await);
     let mut places: Vec<(Key, Result<Offset, Failure>)> = asked
         .iter()
         .zip(found)
-        .map(|(asked, found)| {
-            let place = found.and_then(|place| within(front, asked, place.offset));
+        .zip(starts.into_iter().zip(ends))
+        .map(|((asked, found), (start, end))| {
+            // The offset, or the nearer end of the log, as Kafka's tool has it.
+            let place = found.and_then(|place| {
+                let start = start?.offset;
+                Ok(place.offset.clamp(start, end?.offset.max(start)))
+            });
             ((Arc::from(asked.topic.as_str()), asked.partition), place)
         })
         .collect();
@@ -129,12 +138,15 @@ async fn must_be_empty(front: &Front, group: &GroupId) -> Result<(), Failure> {
     }
 }
 
-/// The offset, or the nearer end of the log, as Kafka's tool has it.
-fn within(front: &Front, asked: &v1::FetchPartition, offset: Offset) -> Result<Offset, Failure> {
-    let topics = front.node.topics();
-    let host = topics.topic(TopicKey::Name(&asked.topic)).and_then(|topic| topic.partition(asked.partition));
-    let view = host.map_err(|error| errors::lookup(error).about(&asked.topic, Some(asked.partition)))?.view();
-    Ok(offset.clamp(view.log_start, view.high_watermark.max(view.log_start)))
+/// Where the partitions begin, or end.
+async fn edge(
+    front: &Arc<Front>,
+    asked: &[v1::FetchPartition],
+    landmark: Landmark,
+) -> Vec<Result<Place, Failure>> {
+    let from = Some(v1::Position { at: Some(At::Landmark(landmark.into())) });
+    let asked: Vec<_> = asked.iter().map(|asked| v1::FetchPartition { from, ..asked.clone() }).collect();
+    positions::look_up(front, &asked, Isolation::ReadUncommitted).await
 }
 
 async fn commit(

@@ -1,5 +1,7 @@
-//! Publishing: records are packed into batches here, batches go through as they are.
+//! Publishing: records are packed into batches here, batches go through as they are; those for partitions that another broker
+//! leads are handed on to it, packed.
 
+mod lanes;
 mod packers;
 mod packing;
 mod stream;
@@ -7,7 +9,7 @@ mod stream;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ottla_node::coordination::metadata::TopicName;
@@ -16,11 +18,14 @@ use ottla_node::{
     Acks, ConnectionId, HostedTopic, Node, ProduceItem, ProduceOptions, ProduceOutcome, Ticket, TopicKey,
 };
 use ottla_rpc::{KafkaError, v1};
+use tokio::time::Sleep;
 
 use crate::connection::Peer;
 use crate::deadline::Deadline;
 use crate::errors::{self, Failure};
 use crate::front::Front;
+use crate::peers;
+use crate::publish::lanes::{Answer, Lanes};
 use crate::publish::packing::{Packed, pack};
 
 pub(crate) use crate::publish::packers::Packers;
@@ -28,6 +33,8 @@ pub(crate) use crate::publish::stream::PublishAnswers;
 
 /// How long an answer waits where the client does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much longer than the leader does this broker wait for the leader's answer.
+const FORWARD_GRACE: Duration = Duration::from_millis(500);
 
 /// Who publishes.
 #[derive(Clone)]
@@ -35,18 +42,46 @@ pub(crate) struct Publisher {
     front: Arc<Front>,
     peer: Option<Peer>,
     deadline: Deadline,
+    /// The way to other leaders; `None` for what another broker has handed on already.
+    lanes: Option<Arc<Lanes>>,
 }
 
-/// Records that are appended and not yet acknowledged.
+/// Records that are appended, here or on their way to their leaders, and not yet acknowledged.
 pub(crate) struct Pending {
-    ticket: Ticket<ProduceOutcome>,
     topic: Arc<str>,
     packed: Vec<Packed>,
+    here: Here,
+    elsewhere: Vec<Elsewhere>,
+    /// For each batch what became of it.
+    outcomes: Vec<Option<Outcome>>,
+    /// When leaders that do not answer are given up; `None` if none was asked.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+type Outcome = Result<v1::PublishedRange, Failure>;
+
+/// The batches that this broker appends.
+enum Here {
+    /// Places among all batches, in order.
+    Waiting(Ticket<ProduceOutcome>, Vec<usize>),
+    Done,
+}
+
+/// A batch that another broker appends.
+struct Elsewhere {
+    at: usize,
+    answer: Answer,
 }
 
 impl Publisher {
-    pub(crate) fn new(front: &Arc<Front>, peer: Option<&Peer>, deadline: Deadline) -> Self {
-        Self { front: Arc::clone(front), peer: peer.cloned(), deadline }
+    pub(crate) fn new(
+        front: &Arc<Front>,
+        peer: Option<&Peer>,
+        deadline: Deadline,
+        is_handed_on: bool,
+    ) -> Self {
+        let lanes = (!is_handed_on).then(Arc::default);
+        Self { front: Arc::clone(front), peer: peer.cloned(), deadline, lanes }
     }
 
     /// Appends the records. What comes back waits until they are as safe as was asked.
@@ -71,12 +106,67 @@ impl Publisher {
             zstd_allowed: true,
             internal_topics_allowed: false,
         };
-        if packers::is_large(&request, &topic) {
-            let node = Arc::clone(&self.front.node);
-            self.front.packers.run(move || append(&node, &topic, options, request)).await?
+        let packed = if packers::is_large(&request, &topic) {
+            let (node, topic) = (Arc::clone(&self.front.node), Arc::clone(&topic));
+            self.front.packers.run(move || pack_for(&node, &topic, request)).await??
         } else {
-            append(&self.front.node, &topic, options, request)
+            pack_for(&self.front.node, &topic, request)?
+        };
+        self.append(&topic, options, packed).await
+    }
+
+    /// Appends what is led here, and hands the rest on.
+    async fn append(
+        &self,
+        topic: &HostedTopic,
+        options: ProduceOptions,
+        mut packed: Vec<Packed>,
+    ) -> Result<Pending, Failure> {
+        let (mut here, mut items, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
+        let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(packed.len());
+        for (at, batch) in packed.iter_mut().enumerate() {
+            let records = std::mem::take(&mut batch.bytes);
+            let to = self.lanes.as_ref().and_then(|lanes| {
+                peers::leader_elsewhere(&self.front, &topic.name, batch.partition).zip(Some(lanes))
+            });
+            outcomes.push(None);
+            let Some((leader, lanes)) = to.filter(|_| !topic.is_internal()) else {
+                here.push(at);
+                items.push(ProduceItem {
+                    topic: TopicKey::Id(topic.id),
+                    partition: batch.partition,
+                    records,
+                });
+                continue;
+            };
+            let publish = v1::PublishRequest {
+                topic: topic.name.to_string(),
+                partition: Some(batch.partition),
+                batches: records,
+                acks: match options.acks {
+                    Acks::Leader => v1::Acks::Leader.into(),
+                    Acks::All | Acks::None => v1::Acks::All.into(),
+                },
+                timeout_ms: Some(i32::try_from(options.timeout.as_millis()).unwrap_or(i32::MAX)),
+                ..Default::default()
+            };
+            let client = self.peer.as_ref().map(|peer| peer.address.ip().to_string());
+            match lanes.send(&self.front, leader, client, publish).await {
+                Ok(answer) => elsewhere.push(Elsewhere { at, answer }),
+                Err(failure) => {
+                    if let Some(outcome) = outcomes.last_mut() {
+                        *outcome = Some(Err(failure));
+                    }
+                }
+            }
         }
+        let patience =
+            (!elsewhere.is_empty()).then(|| Box::pin(tokio::time::sleep(options.timeout + FORWARD_GRACE)));
+        let here = match here.is_empty() {
+            true => Here::Done,
+            false => Here::Waiting(self.front.node.produce(options, items.into_iter()), here),
+        };
+        Ok(Pending { topic: Arc::clone(&topic.name), packed, here, elsewhere, outcomes, patience })
     }
 
     /// The topic, created if it is missing and that is allowed.
@@ -97,51 +187,84 @@ impl Publisher {
     }
 }
 
-fn append(
-    node: &Node,
-    topic: &HostedTopic,
-    options: ProduceOptions,
-    request: v1::PublishRequest,
-) -> Result<Pending, Failure> {
-    let mut packed = pack(request, topic, node.clock().now().wall).map_err(|failure| {
+fn pack_for(node: &Node, topic: &HostedTopic, request: v1::PublishRequest) -> Result<Vec<Packed>, Failure> {
+    pack(request, topic, node.clock().now().wall).map_err(|failure| {
         let partition = failure.detail.partition;
         failure.about(&topic.name, partition)
-    })?;
-    let items = packed.iter_mut().map(|batch| ProduceItem {
-        topic: TopicKey::Id(topic.id),
-        partition: batch.partition,
-        records: std::mem::take(&mut batch.bytes),
-    });
-    let ticket = node.produce(options, items);
-    Ok(Pending { ticket, topic: Arc::clone(&topic.name), packed })
+    })
 }
 
 impl Future for Pending {
     type Output = Result<v1::PublishResponse, Failure>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcomes = ready!(Pin::new(&mut self.ticket).poll(cx));
-        Poll::Ready(self.finish(outcomes))
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.poll_here(cx);
+        this.poll_elsewhere(cx);
+        let is_done = matches!(this.here, Here::Done) && this.elsewhere.is_empty();
+        if is_done { Poll::Ready(this.finish()) } else { Poll::Pending }
     }
 }
 
 impl Pending {
-    fn finish(&mut self, outcomes: Vec<Option<ProduceOutcome>>) -> Result<v1::PublishResponse, Failure> {
+    fn poll_here(&mut self, cx: &mut Context<'_>) {
+        let Here::Waiting(ticket, _) = &mut self.here else { return };
+        let Poll::Ready(produced) = Pin::new(ticket).poll(cx) else { return };
+        let Here::Waiting(_, places) = std::mem::replace(&mut self.here, Here::Done) else { return };
+        for (at, outcome) in places.into_iter().zip(produced) {
+            let Some(batch) = self.packed.get(at) else { continue };
+            let outcome = match outcome {
+                Some(Ok(produced)) => Ok(v1::PublishedRange {
+                    partition: batch.partition,
+                    base_offset: produced.base_offset.get(),
+                    last_offset: produced.base_offset.get() + i64::from(batch.records) - 1,
+                    log_append_time_ms: produced.append_time.map(Timestamp::millis),
+                    log_start_offset: produced.log_start.get(),
+                    record_indexes: Vec::new(),
+                }),
+                Some(Err(error)) => Err(errors::produce(&error)),
+                None => Err(errors::closed()),
+            };
+            self.settle(at, outcome);
+        }
+    }
+
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) {
+        let mut left = std::mem::take(&mut self.elsewhere);
+        left.retain_mut(|elsewhere| match Pin::new(&mut elsewhere.answer).poll(cx) {
+            Poll::Pending => true,
+            Poll::Ready(answer) => {
+                self.settle(elsewhere.at, answer.unwrap_or_else(|_| Err(errors::closed())));
+                false
+            }
+        });
+        let gives_up = !left.is_empty()
+            && self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(cx).is_ready());
+        if gives_up {
+            for elsewhere in left.drain(..) {
+                let text = "the leader did not answer in time; the records may be written";
+                self.settle(elsewhere.at, Err(Failure::new(KafkaError::REQUEST_TIMED_OUT, text)));
+            }
+        }
+        self.elsewhere = left;
+    }
+
+    fn settle(&mut self, at: usize, outcome: Outcome) {
+        if let Some(slot) = self.outcomes.get_mut(at) {
+            *slot = Some(outcome);
+        }
+    }
+
+    fn finish(&mut self) -> Result<v1::PublishResponse, Failure> {
+        let outcomes = std::mem::take(&mut self.outcomes);
         let mut ranges = Vec::with_capacity(outcomes.len());
         let mut failures = Vec::new();
         for (number, (batch, outcome)) in
             (0..).zip(std::mem::take(&mut self.packed).into_iter().zip(outcomes))
         {
             match outcome {
-                Some(Ok(produced)) => ranges.push(v1::PublishedRange {
-                    partition: batch.partition,
-                    base_offset: produced.base_offset.get(),
-                    last_offset: produced.base_offset.get() + i64::from(batch.records) - 1,
-                    log_append_time_ms: produced.append_time.map(Timestamp::millis),
-                    log_start_offset: produced.log_start.get(),
-                    record_indexes: batch.indexes,
-                }),
-                Some(Err(error)) => failures.push((number, batch, errors::produce(&error))),
+                Some(Ok(range)) => ranges.push(v1::PublishedRange { record_indexes: batch.indexes, ..range }),
+                Some(Err(failure)) => failures.push((number, batch, failure)),
                 None => failures.push((number, batch, errors::closed())),
             }
         }

@@ -1,7 +1,8 @@
 //! Large requests are packed beside the data path: compressing a few MiB takes longer than hundreds of requests wait.
 //!
 //! What is not moved is the decoding of protobuf, which tonic does where it reads. It copies nothing, so it is a matter of the
-//! number of records, not of their bytes.
+//! number of records, not of their bytes: ten megabytes in large records take a tenth of a millisecond, in records of a hundred bytes
+//! hundreds of times as long (`cargo run --release -p ottla-rpc --example decode_cost`).
 
 use std::sync::Arc;
 

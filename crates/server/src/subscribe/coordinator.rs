@@ -128,7 +128,7 @@ impl Coordinator {
             return Reply::Refused(failure.about(&partition.topic, Some(partition.index)));
         }
         let asked: Vec<_> = unset.iter().map(|partition| asked(partition, self.start)).collect();
-        let found = positions::look_up(&self.front.node, &asked, isolation).await;
+        let found = positions::look_up(&self.front, &asked, isolation).await;
         for (partition, found) in unset.into_iter().zip(found) {
             match found {
                 Ok(found) => {

@@ -36,6 +36,8 @@ const BACKOFF: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 /// Commits that wait for the coordinator. Past that the client's next request is not read.
 const MAX_COMMITS: usize = 64;
+/// Seeks that wait for one before them. Past that the client's next request is not read.
+const MAX_SEEKS: usize = 64;
 
 /// One partition of one incarnation of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,11 +180,15 @@ pub(super) struct Member {
     ended: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Owned {
     paused: bool,
     /// When to try again, and from where, after it could not be read.
     retry: Option<(Monotonic, Offset)>,
+    /// A place is being looked up, and it is read from none meanwhile.
+    looking: bool,
+    /// Seeks that came meanwhile. One after the other, so that the last one counts.
+    seeks: VecDeque<v1::Position>,
 }
 
 #[derive(Debug)]
@@ -263,7 +269,8 @@ impl Member {
 
     /// True if the client's next request may be read.
     pub(super) fn takes_requests(&self) -> bool {
-        !self.leaving && self.commits.len() < MAX_COMMITS
+        let seeks = || self.owned.values().map(|owned| owned.seeks.len()).sum::<usize>();
+        !self.leaving && self.commits.len() < MAX_COMMITS && seeks() < MAX_SEEKS
     }
 
     /// When a `Tick` is due.
@@ -464,21 +471,29 @@ impl Member {
     }
 
     fn look_up(&mut self, partition: Partition, to: v1::Position, effects: &mut Vec<Effect>) {
-        if let Some(owned) = self.owned.get_mut(&partition) {
-            owned.retry = None;
-            effects.push(Effect::Stop(partition.clone()));
-            effects.push(Effect::LookUp(partition, to));
+        let Some(owned) = self.owned.get_mut(&partition) else { return };
+        if owned.looking {
+            return owned.seeks.push_back(to);
         }
+        owned.retry = None;
+        owned.looking = true;
+        effects.push(Effect::Stop(partition.clone()));
+        effects.push(Effect::LookUp(partition, to));
     }
 
     fn found(&mut self, partition: Partition, found: Result<Offset, Failure>, effects: &mut Vec<Effect>) {
         let is_going = self.is_revoking(&partition);
-        let Some(owned) = self.owned.get_mut(&partition) else { return };
+        // What was looked for before the partition went and came again is of no use.
+        let Some(owned) = self.owned.get_mut(&partition).filter(|owned| owned.looking) else { return };
+        owned.looking = false;
         match found {
             Ok(at) => {
                 let (topic, index) = (partition.topic.to_string(), partition.index);
                 let sought = v1::Sought { topic, partition: index, position: at.get() };
-                if !is_going {
+                if let Some(next) = owned.seeks.pop_front() {
+                    owned.looking = true;
+                    effects.push(Effect::LookUp(partition, next));
+                } else if !is_going {
                     effects.push(Effect::Read { partition, at, paused: owned.paused });
                 }
                 effects.push(send(v1::subscribe_response::Event::Sought(sought)));

@@ -12,21 +12,26 @@ mod coordinator;
 mod member;
 mod session;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_node::FetchOptions;
 use ottla_node::coordination::group::request::ClientFacts;
 use ottla_node::coordination::group::{GroupId, InstanceId, MemberId};
+use ottla_rpc::v1::groups_client::GroupsClient;
 use ottla_rpc::{KafkaError, v1};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Status, Streaming};
 
-use crate::connection::Peer;
+use crate::deadline::Deadline;
 use crate::errors::{self, Failure, invalid};
 use crate::fetch::{format, message_bytes};
 use crate::front::Front;
+use crate::groups::way_to_coordinator;
+use crate::peers::{self, Way};
 use crate::positions;
 use crate::subscribe::coordinator::Coordinator;
 use crate::subscribe::member::Plan;
@@ -42,33 +47,62 @@ const DEFAULT_CLIENT_ID: &str = "ottla";
 const MAX_TOPICS: usize = 10_000;
 
 /// The events of one Subscribe.
-pub(crate) type SubscribeAnswers = ReceiverStream<Result<v1::SubscribeResponse, Status>>;
+pub(crate) type SubscribeAnswers = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
 
-/// Joins as the stream's first request says.
+/// Joins as the stream's first request says. If another broker coordinates the group the whole stream goes there: what ends
+/// here ends there too, so that losing it is leaving the group.
 pub(crate) async fn subscribe(
     front: &Arc<Front>,
-    peer: Option<&Peer>,
+    client: String,
+    is_handed_on: bool,
     mut requests: Streaming<v1::SubscribeRequest>,
-) -> Result<SubscribeAnswers, Failure> {
+) -> Result<SubscribeAnswers, Status> {
     let first = requests.message().await.map_err(|status| {
         let status = errors::clarify_status(status, front.limits.max_request_bytes);
         invalid(status.message())
     })?;
     let join = match first.and_then(|first| first.request) {
         Some(v1::subscribe_request::Request::Join(join)) => join,
-        _ => return Err(invalid("the first request of the stream is a `join`")),
+        _ => return Err(invalid("the first request of the stream is a `join`").into()),
     };
+    if !is_handed_on
+        && !join.group.is_empty()
+        && let Some(way) = way_to_coordinator(front, &join.group).await?
+    {
+        return hand_on(way, &client, join, requests).await;
+    }
     let options = FetchOptions {
         max_bytes: message_bytes(join.max_message_bytes)?.min(front.limits.max_fetch_bytes),
         isolation: positions::isolation(join.isolation)?,
+        from_followers: false,
     };
     let format = format(join.format)?;
     let plan = plan(&join)?;
-    let coordinator = coordinator(front, peer, join, &plan)?;
+    let coordinator = coordinator(front, client, join, &plan)?;
     let (sender, receiver) = mpsc::channel(READY_MESSAGES);
     let session = Session::new(front, coordinator, plan, format, options, sender);
     tokio::spawn(session.run(requests));
-    Ok(ReceiverStream::new(receiver))
+    Ok(Box::pin(ReceiverStream::new(receiver)))
+}
+
+/// Passes requests and events between the client and the broker that coordinates its group.
+async fn hand_on(
+    way: Way,
+    client: &str,
+    join: v1::JoinGroup,
+    requests: Streaming<v1::SubscribeRequest>,
+) -> Result<SubscribeAnswers, Status> {
+    let join = v1::SubscribeRequest { request: Some(v1::subscribe_request::Request::Join(join)) };
+    // A client that broke off is one that has gone.
+    let rest = requests.take_while(Result::is_ok).filter_map(Result::ok);
+    let requests = tokio_stream::once(join).chain(rest);
+    let mut stub = GroupsClient::new(way.channel.clone())
+        .max_decoding_message_size(usize::MAX)
+        .max_encoding_message_size(usize::MAX);
+    let answered = stub.subscribe(peers::hand_on(requests, Some(client), Deadline::none())).await;
+    let events = answered.map_err(|status| peers::refused(way.broker, &status))?.into_inner();
+    let events = events.map(move |event| event.map_err(|status| peers::refused(way.broker, &status).into()));
+    Ok(Box::pin(events))
 }
 
 fn plan(join: &v1::JoinGroup) -> Result<Plan, Failure> {
@@ -88,7 +122,7 @@ fn plan(join: &v1::JoinGroup) -> Result<Plan, Failure> {
 
 fn coordinator(
     front: &Arc<Front>,
-    peer: Option<&Peer>,
+    client: String,
     join: v1::JoinGroup,
     plan: &Plan,
 ) -> Result<Coordinator, Failure> {
@@ -111,7 +145,7 @@ fn coordinator(
         instance: InstanceId::from_wire(&join.instance_id),
         client: ClientFacts {
             client_id: named(join.client_id).unwrap_or_else(|| DEFAULT_CLIENT_ID.into()),
-            host: peer.map_or_else(|| "/".into(), |peer| format!("/{}", peer.address.ip()).into()),
+            host: client.into(),
         },
         rack: named(join.rack),
         rebalance_timeout_ms: i32::try_from(plan.rebalance_timeout.as_millis()).unwrap_or(i32::MAX),

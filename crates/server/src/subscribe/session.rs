@@ -36,7 +36,7 @@ pub(super) struct Session {
     isolation: Isolation,
     sender: Sender<Answer>,
     /// Messages other than records, which go first. Bounded by what the member may have under way: one revocation, the
-    /// commits it takes, and a `sought` for each seek, which waits here until the client has taken it.
+    /// commits and the seeks it takes.
     outbox: VecDeque<Told>,
     /// Calls to the coordinator (one at a time) and lookups (one a partition).
     work: JoinSet<Event>,
@@ -135,7 +135,7 @@ impl Session {
                 let (front, isolation) = (Arc::clone(&self.front), self.isolation);
                 self.work.spawn(async move {
                     let places = [asked(&partition, Some(to))];
-                    let found = positions::look_up(&front.node, &places, isolation).await.pop();
+                    let found = positions::look_up(&front, &places, isolation).await.pop();
                     let found = found.unwrap_or_else(|| Err(errors::mismatch())).map(|place| place.offset);
                     Event::Found(partition, found)
                 });

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`process`] | the broker's process: the shard of production on the partition of production |
 //! | [`classic`] | a member that joins and syncs, as Kafka's clients have for ten years |
+//! | [`lone`] | a client in no group, whose offsets expire |
 //! | [`consumer`] | a member of KIP-848: it heartbeats and is told what to hold |
-//! | [`promises`] | what members were told, and what must hold of it: G1 to G4 |
+//! | [`promises`] | what members were told, and what must hold of it: G1 to G4; what may be forgotten, and when it must be |
 
 pub mod classic;
 pub mod consumer;
+pub mod lone;
 pub mod process;
 pub mod promises;
 
@@ -25,6 +27,7 @@ use ottla_record::Timestamp;
 
 use self::classic::ClassicMember;
 use self::consumer::ConsumerMember;
+use self::lone::LoneClient;
 use self::process::{Process, StartError};
 use self::promises::Promises;
 use crate::cluster::Cluster;
@@ -37,6 +40,9 @@ use crate::rng::Rng;
 pub const PARTITIONS: i32 = 3;
 /// Milliseconds of silence after which a member is no longer one.
 pub const SESSION_MS: i32 = 600;
+/// Milliseconds after which an offset of a client in no group is forgotten (`offsets.retention.minutes`). Of groups, nothing is forgotten while
+/// they are read, or were read so shortly ago.
+pub const RETENTION_MS: i64 = 700;
 /// Milliseconds a member may take to come back, or to give partitions up.
 pub const REBALANCE_MS: i32 = 1_500;
 
@@ -49,14 +55,17 @@ pub struct Groups {
     pub classic: usize,
     /// Members of the consumer-protocol group.
     pub consumer: usize,
+    /// Clients in no group.
+    pub lone: usize,
     /// Things that happen in the first life.
     pub actions: usize,
 }
 
 /// The stories of groups.
 pub const GROUPS: &[Groups] = &[
-    Groups { name: "classic-group", classic: 3, consumer: 0, actions: 300 },
-    Groups { name: "consumer-group", classic: 0, consumer: 3, actions: 300 },
+    Groups { name: "classic-group", classic: 3, consumer: 0, lone: 0, actions: 300 },
+    Groups { name: "consumer-group", classic: 0, consumer: 3, lone: 0, actions: 300 },
+    Groups { name: "expiring-offsets", classic: 0, consumer: 0, lone: 2, actions: 400 },
 ];
 
 /// What outlives the coordinator's process.
@@ -89,6 +98,8 @@ pub enum Member {
     Classic(ClassicMember),
     /// Of the consumer-protocol group.
     Consumer(ConsumerMember),
+    /// Of none.
+    Lone(LoneClient),
 }
 
 impl Member {
@@ -103,6 +114,7 @@ impl Member {
         match self {
             Self::Classic(member) => member.act(may_leave, promises, rng),
             Self::Consumer(member) => member.act(number, may_leave, promises, rng),
+            Self::Lone(client) => client.act(!may_leave, promises, rng),
         }
     }
 
@@ -116,6 +128,10 @@ impl Member {
         match self {
             Self::Classic(member) => member.answered(number, asked, answer, promises),
             Self::Consumer(member) => member.answered(number, asked, answer, promises),
+            Self::Lone(client) => {
+                client.answered(asked, answer, promises);
+                Ok(())
+            }
         }
     }
 
@@ -125,6 +141,7 @@ impl Member {
         match self {
             Self::Classic(member) => *member = ClassicMember::new(),
             Self::Consumer(member) => *member = member.reborn(),
+            Self::Lone(client) => *client = LoneClient::default(),
         }
     }
 
@@ -133,12 +150,13 @@ impl Member {
         match self {
             Self::Classic(member) => member.disconnected(),
             Self::Consumer(member) => member.disconnected(),
+            Self::Lone(client) => client.disconnected(),
         }
     }
 }
 
 /// What the broker's configuration says.
-pub fn settings() -> GroupSettings {
+pub fn settings(retention: Duration) -> GroupSettings {
     let fixed = |value| Bounded { value, min: value, max: value };
     GroupSettings {
         classic: ClassicSettings {
@@ -149,7 +167,7 @@ pub fn settings() -> GroupSettings {
         },
         offsets: OffsetSettings {
             metadata_max_bytes: 100,
-            retention: Duration::from_secs(7 * 24 * 3_600),
+            retention,
             retention_check_interval: Duration::from_millis(500),
         },
         consumer: ConsumerSettings {
@@ -166,6 +184,24 @@ pub fn settings() -> GroupSettings {
 }
 
 impl Groups {
+    /// The groups there are.
+    fn groups(&self) -> Vec<&'static str> {
+        let all = [
+            (promises::CLASSIC, self.classic),
+            (promises::CONSUMER, self.consumer),
+            (promises::LONE, self.lone),
+        ];
+        all.into_iter().filter(|(_, count)| *count > 0).map(|(group, _)| group).collect()
+    }
+
+    /// Offsets of the groups outlive every run.
+    fn retention(&self) -> Duration {
+        match self.lone {
+            0 => Duration::from_secs(7 * 24 * 3_600),
+            _ => Duration::from_millis(RETENTION_MS.unsigned_abs()),
+        }
+    }
+
     fn act(
         &self,
         process: &mut Process,
@@ -189,10 +225,7 @@ impl Groups {
             }
             69..82 => process.report_flush(world, moments),
             82..84 => process.checkpoint(world, moments),
-            84..87 => {
-                let (classic, consumer) = (self.classic > 0, self.consumer > 0);
-                process.look(classic, consumer, world, moments)
-            }
+            84..87 => process.look(&self.groups(), world, moments),
             87..97 => {
                 process.pass(Duration::from_millis(rng.range(10, 200)), world);
                 process.tick(world, moments)
@@ -233,9 +266,12 @@ impl Groups {
             process.run_flush(world, moments);
             process.report_flush(world, moments)?;
         }
-        process.look(self.classic > 0, self.consumer > 0, world, moments)?;
+        // Nobody has committed for so long that nothing of it may be left.
+        world.promises.all_has_expired(true);
+        process.look(&self.groups(), world, moments)?;
         process.run_flush(world, moments);
         process.report_flush(world, moments)?;
+        world.promises.all_has_expired(false);
         for (group, count) in [(promises::CLASSIC, self.classic), (promises::CONSUMER, self.consumer)] {
             if count > 0 {
                 world.promises.everything_is_owned(group, &world.members)?;
@@ -255,10 +291,11 @@ impl Story for Groups {
     fn world(&self) -> World {
         let classic = (0..self.classic).map(|_| Member::Classic(ClassicMember::new()));
         let consumer = (0..self.consumer).map(|n| Member::Consumer(ConsumerMember::new(n)));
+        let lone = (0..self.lone).map(|_| Member::Lone(LoneClient::default()));
         World {
             cluster: Cluster::with_partitions(PARTITIONS),
             wall: Timestamp::from_millis(1_700_000_000_000),
-            members: classic.chain(consumer).collect(),
+            members: classic.chain(consumer).chain(lone).collect(),
             gone: BTreeSet::new(),
             promises: Promises::default(),
         }
@@ -272,13 +309,13 @@ impl Story for Groups {
         moments: &mut Moments<World>,
     ) -> Result<(), Violation> {
         let mut rng = Rng::new(life.seed);
-        let mut process = match Process::start(disk, world, moments) {
+        let mut process = match Process::start(disk, self.retention(), world, moments) {
             Ok(process) => process,
             Err(StartError::Violation(violation)) => return Err(violation),
             Err(StartError::Open(error)) => return Err(broken(Invariant::Opens, error.to_string())),
         };
         // What is committed is seen at once after a load.
-        process.look(self.classic > 0, self.consumer > 0, world, moments)?;
+        process.look(&self.groups(), world, moments)?;
         if life.only_check {
             return Ok(());
         }

@@ -18,7 +18,7 @@ use ottla_record::{
 use ottla_replication::{Acks, Assignment, Durability, Effect, Event, Partition, PartitionConfig, Produce};
 use ottla_storage::{CheckpointJob, FlushJob, LogConfig, LogDirectory, OpenError};
 
-use super::promises::{CLASSIC, CONSUMER, group_id};
+use super::promises::group_id;
 use super::{World, settings};
 use crate::cluster::BROKER;
 use crate::disk::SimDisk;
@@ -85,7 +85,7 @@ impl Asked {
 #[derive(Clone, Debug)]
 enum Waiting {
     Member { number: usize, asked: Box<Asked> },
-    Onlooker { group: &'static str },
+    Onlooker { group: &'static str, at: Timestamp },
 }
 
 /// The flush that the partition asked for.
@@ -133,6 +133,7 @@ impl Process {
     /// [`StartError`]
     pub fn start(
         disk: &SimDisk,
+        retention: Duration,
         world: &mut World,
         moments: &mut Moments<World>,
     ) -> Result<Self, StartError> {
@@ -146,7 +147,7 @@ impl Process {
             disk: disk.clone(),
             directory,
             partition: Partition::new(BROKER, log, config),
-            shard: Shard::loading(Groups::new(settings()), AppendId::FIRST),
+            shard: Shard::loading(Groups::new(settings(retention)), AppendId::FIRST),
             monotonic: Monotonic::ZERO,
             flight: Flight::None,
             checkpoint: None,
@@ -156,6 +157,7 @@ impl Process {
         };
         let assignment = Assignment {
             leader_epoch: led.leader_epoch,
+            partition_epoch: led.partition_epoch,
             leader: led.leader,
             replicas: led.replicas,
             isr: led.isr,
@@ -196,15 +198,11 @@ impl Process {
     /// A broken promise.
     pub fn look(
         &mut self,
-        classic: bool,
-        consumer: bool,
+        groups: &[&'static str],
         world: &mut World,
         moments: &mut Moments<World>,
     ) -> Result<(), Violation> {
-        for (group, there) in [(CLASSIC, classic), (CONSUMER, consumer)] {
-            if !there {
-                continue;
-            }
+        for group in groups.iter().copied() {
             let request = FetchOffsets {
                 group: group_id(group),
                 member: None,
@@ -212,7 +210,8 @@ impl Process {
                 topics: None,
                 require_stable: false,
             };
-            self.request(Waiting::Onlooker { group }, Request::FetchOffsets(request), world, moments)?;
+            let waiting = Waiting::Onlooker { group, at: world.wall };
+            self.request(waiting, Request::FetchOffsets(request), world, moments)?;
         }
         Ok(())
     }
@@ -372,8 +371,8 @@ impl Process {
                 let Some(member) = members.get_mut(number) else { return Ok(()) };
                 member.answered(number, &asked, answer, promises)
             }
-            Some(Waiting::Onlooker { group }) => match answer {
-                Some(Response::FetchOffsets(Ok(topics))) => world.promises.fetched(group, &topics),
+            Some(Waiting::Onlooker { group, at }) => match answer {
+                Some(Response::FetchOffsets(Ok(topics))) => world.promises.fetched(group, &topics, at),
                 Some(Response::FetchOffsets(Err(error))) => {
                     Err(broken(Invariant::AnswerIsTrue, format!("a read of committed offsets: {error}")))
                 }
@@ -418,6 +417,7 @@ fn config() -> PartitionConfig {
         min_insync_replicas: 1,
         flush_records: u64::MAX,
         flush_interval: Duration::MAX,
+        replica_lag_max: Duration::MAX,
         log: LogConfig {
             segment_bytes: 3_000,
             segment_ms: i64::MAX,

@@ -7,13 +7,15 @@ use ottla_coordination::group::response::FetchedTopic;
 use ottla_coordination::group::{Generation, GroupId};
 use ottla_record::{PartitionIndex, Timestamp};
 
-use super::{Member, PARTITIONS, SESSION_MS};
+use super::{Member, PARTITIONS, RETENTION_MS, SESSION_MS};
 use crate::invariants::{Invariant, Violation, broken};
 
 /// The classic group.
 pub const CLASSIC: &str = "classic";
 /// The consumer-protocol group.
 pub const CONSUMER: &str = "consumer";
+/// The group that is only a name under which offsets are kept.
+pub const LONE: &str = "lone";
 
 /// A group's name as the coordinator takes it.
 pub fn group_id(name: &str) -> GroupId {
@@ -30,6 +32,8 @@ pub struct Promises {
     synced: BTreeMap<Generation, BTreeMap<PartitionIndex, usize>>,
     /// The newest generation of the classic group that a member was told it joined, by the coordinator that lives.
     joined: Generation,
+    /// Nobody has committed under [`LONE`] for so long that nothing may be left.
+    all_has_expired: bool,
     /// Who holds what in the consumer-protocol group, and when it was last heard.
     holding: BTreeMap<usize, Holding>,
 }
@@ -40,6 +44,8 @@ struct Commits {
     attempted: BTreeSet<i64>,
     refused: BTreeSet<i64>,
     answered: Option<i64>,
+    /// From then on it may be forgotten; never, if there is no time.
+    kept_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,16 +68,39 @@ impl Promises {
         commits.answered = commits.answered.max(Some(offset));
     }
 
+    /// A commit of a client in no group was answered well, made at this time.
+    pub fn committed_until(
+        &mut self,
+        group: &'static str,
+        partition: PartitionIndex,
+        offset: i64,
+        at: Timestamp,
+    ) {
+        self.committed(group, partition, offset);
+        let commits = self.commits.entry((group, partition)).or_default();
+        commits.kept_until = commits.kept_until.max(Some(at.plus_millis(RETENTION_MS)));
+    }
+
+    /// From now on, or no longer, nothing may be left of what lone clients committed.
+    pub fn all_has_expired(&mut self, so: bool) {
+        self.all_has_expired = so;
+    }
+
     /// A commit was refused.
     pub fn refused(&mut self, group: &'static str, partition: PartitionIndex, offset: i64) {
         self.commits.entry((group, partition)).or_default().refused.insert(offset);
     }
 
-    /// G1. What a reader of committed offsets was told.
+    /// G1. What a reader of committed offsets, who asked at this time, was told.
     ///
     /// # Errors
-    /// An offset is older than one that was answered, or nobody committed it.
-    pub fn fetched(&self, group: &'static str, topics: &[FetchedTopic]) -> Result<(), Violation> {
+    /// An offset is older than one that was answered, or gone before its time, or there beyond it, or nobody committed it.
+    pub fn fetched(
+        &self,
+        group: &'static str,
+        topics: &[FetchedTopic],
+        at: Timestamp,
+    ) -> Result<(), Violation> {
         let found = |partition: PartitionIndex| {
             let partitions = topics.iter().flat_map(|topic| &topic.partitions);
             let mut here = partitions.filter(|(number, _)| *number == partition);
@@ -82,7 +111,14 @@ impl Promises {
                 continue;
             }
             let found = found(*partition);
-            if found < commits.answered {
+            if found.is_some() && group == LONE && self.all_has_expired {
+                return Err(broken(
+                    Invariant::Progress,
+                    format!("{group}-{partition}: {found:?} is kept for ever"),
+                ));
+            }
+            let has_expired = commits.kept_until.is_some_and(|until| until <= at);
+            if found < commits.answered && !(found.is_none() && has_expired) {
                 let told = format!(
                     "{group}-{partition}: {:?} was answered as committed, {found:?} is there",
                     commits.answered

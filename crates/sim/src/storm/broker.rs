@@ -12,6 +12,7 @@ use ottla_replication::{
 };
 use ottla_storage::{DeletedSegment, LogDirectory, OpenError};
 
+use super::cleaner::Cleaning;
 use super::flush_rounds::FlushRounds;
 use super::promises;
 use super::world::{Clients, World};
@@ -25,7 +26,9 @@ use crate::oracle::RecordId;
 /// A running broker.
 pub struct Broker {
     pub(super) disk: SimDisk,
-    directory: Arc<LogDirectory>,
+    pub(super) directory: Arc<LogDirectory>,
+    /// The pass of compaction that is under way.
+    pub(super) cleaning: Option<Cleaning>,
     /// `None` where the log is damaged: that partition is offline, the others are not.
     pub(super) hosts: Vec<Option<Host>>,
     pub(super) rounds: FlushRounds,
@@ -128,6 +131,7 @@ impl Broker {
         let mut broker = Self {
             disk: disk.clone(),
             directory,
+            cleaning: None,
             hosts: Vec::new(),
             rounds: FlushRounds::default(),
             removals: Vec::new(),
@@ -162,6 +166,7 @@ impl Broker {
         clients.oracle.term(led.leader_epoch);
         let assignment = Assignment {
             leader_epoch: led.leader_epoch,
+            partition_epoch: led.partition_epoch,
             leader: led.leader,
             replicas: led.replicas,
             isr: led.isr,
@@ -239,8 +244,14 @@ impl Broker {
             return Ok(());
         };
         clients.oracle.may_start_at(before);
+        // Nobody but this broker has to delete: it is answered at once.
+        let deadline = Monotonic::NEVER;
         host.deleting.insert(waiter, before);
-        self.handle(number, Event::DeleteRecords(DeleteRecords { waiter, before: Some(before) }), world)
+        self.handle(
+            number,
+            Event::DeleteRecords(DeleteRecords { waiter, before: Some(before), deadline }),
+            world,
+        )
     }
 
     /// Looks for segments past their retention.
@@ -262,10 +273,13 @@ impl Broker {
     pub fn configure(
         &mut self,
         number: usize,
-        config: PartitionConfig,
+        mut config: PartitionConfig,
         world: &mut World,
     ) -> Result<(), Violation> {
         if let Some(clients) = world.partitions.get_mut(number) {
+            // A topic that is compacted stays so: what it holds has keys.
+            let log = &clients.config.log;
+            (config.log.compacted, config.log.compaction) = (log.compacted, log.compaction);
             clients.config = config.clone();
             clients.was_cached |= !clients.is_durable();
         }
@@ -465,8 +479,9 @@ impl Broker {
                     host.view = view;
                 }
                 Effect::Remove(segments) => self.removals.extend(segments),
-                // Nothing is compacted in these runs.
-                Effect::Swapped { .. } => {}
+                Effect::Swapped { outcome, .. } => tally.swapped += u64::from(outcome.is_ok()),
+                // There is one broker.
+                Effect::FollowerFetched { .. } | Effect::AlterIsr(_) | Effect::CopyRefused(_) => {}
                 Effect::Failed => {
                     host.failed = true;
                     self.failed = true;

@@ -9,6 +9,7 @@
 //! | [`broker`] | the process: partitions driven as `node` drives them |
 //! | [`flush_rounds`] | group flush, with a device that finishes in any order |
 //! | [`workload`] | what clients and operators do |
+//! | [`cleaner`] | compaction of some partitions |
 //! | [`faults`] | what goes wrong |
 //! | [`answers`], [`consumer`], [`promises`] | what writers are told, what readers see, what must hold |
 //! | [`damage`] | bits that the device turned over |
@@ -18,6 +19,7 @@
 
 pub mod answers;
 pub mod broker;
+pub mod cleaner;
 pub mod consumer;
 pub mod damage;
 pub mod faults;
@@ -85,6 +87,8 @@ pub struct Run {
     faults: Rng,
     /// The same for clients that were replaced.
     zombies: Rng,
+    /// The same for compaction.
+    cleaners: Rng,
     disk: SimDisk,
     world: World,
     /// Free space that is left to us, while others fill the disk.
@@ -97,7 +101,9 @@ impl Run {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::new(mix(seed ^ 0x5707_0a11));
         let shape = Shape::draw(&mut rng);
-        let world = World::new(&shape, &mut rng);
+        let mut world = World::new(&shape, &mut rng);
+        let mut cleaners = Rng::new(mix(seed ^ 0xc1ea_4e45));
+        cleaner::choose(&mut world, &mut cleaners);
         let faults = rng.fork(1);
         let disk = SimDisk::new(Image::empty(), rng.next());
         let zombies = Rng::new(mix(seed ^ 0x2042_b1e5));
@@ -106,6 +112,7 @@ impl Run {
             rng,
             faults,
             zombies,
+            cleaners,
             disk,
             world,
             capacity: None,
@@ -136,6 +143,9 @@ impl Run {
         self.act(number, &mut broker)?;
         if self.zombies.chance(1, 8) && !self.disk.is_off() {
             self.a_zombie_writes(number, &mut broker)?;
+        }
+        if self.cleaners.chance(1, 4) && !self.disk.is_off() {
+            self.compact(number, &mut broker)?;
         }
         if self.disk.is_off() || broker.failed && self.faults.chance(1, 12) {
             self.end(broker, faults::End::Crash)?;

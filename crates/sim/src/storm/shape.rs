@@ -49,6 +49,7 @@ pub fn config(rng: &mut Rng) -> PartitionConfig {
         min_insync_replicas: usize::try_from(rng.range(1, 2)).unwrap_or(1),
         flush_records: rng.range(4, 40),
         flush_interval: Duration::from_millis(rng.range(50, 2_000)),
+        replica_lag_max: Duration::MAX,
         log: LogConfig {
             segment_bytes: u32::try_from(rng.range(1_200, 6_000)).unwrap_or(1_200),
             segment_ms: if rng.chance(1, 3) { 2_000 } else { i64::MAX },

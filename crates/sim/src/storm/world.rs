@@ -122,6 +122,8 @@ pub struct Tally {
     pub markers: u64,
     /// Batches of fenced producers, all refused.
     pub zombies: u64,
+    /// Segments that compaction has put in the place of others.
+    pub swapped: u64,
     /// Simulated milliseconds.
     pub millis: u64,
 }
@@ -138,6 +140,7 @@ impl Tally {
         self.refused += other.refused;
         self.markers += other.markers;
         self.zombies += other.zombies;
+        self.swapped += other.swapped;
         self.millis += other.millis;
     }
 }

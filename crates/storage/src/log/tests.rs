@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
 use ottla_record::produce::{ProduceRules, validate};
-use ottla_record::{BatchBuilder, BrokerId, Codec, DirectoryId, Monotonic, ProducerStamp, Uuid};
+use ottla_record::{BatchBuilder, Codec, Monotonic, ProducerStamp};
 
 use super::*;
 use crate::batches::{contents, epoch, rules, validated};
 use crate::config::LogStart;
+use crate::directory;
+pub(crate) use crate::directory::{at, topic_id};
 use crate::fs_disk::FsDisk;
-use crate::log_directory::DirectoryLimits;
 use crate::recovery::Recovery;
+use crate::wrapped_disk::{Wrap, WrappedDisk};
 
 /// A log in a directory of its own, which goes with it.
 pub(crate) struct Fixture {
@@ -16,36 +18,20 @@ pub(crate) struct Fixture {
     pub(crate) root: Arc<LogDirectory>,
 }
 
+/// Segments of a MiB, and the delays of a broker.
 pub(crate) fn config() -> LogConfig {
     LogConfig {
         segment_bytes: 1 << 20,
-        segment_ms: i64::MAX,
-        segment_jitter_ms: 0,
-        segment_index_bytes: 10 << 20,
-        index_interval_bytes: 200,
-        retention_bytes: None,
-        retention_ms: None,
-        delete_expired: true,
-        compacted: false,
-        compaction: None,
         file_delete_delay_ms: 60_000,
-        preallocate: false,
         producer_id_expiration_ms: 86_400_000,
+        ..directory::config()
     }
-}
-
-pub(crate) fn at(wall: i64) -> Now {
-    Now { monotonic: Monotonic::ZERO, wall: Timestamp::from_millis(wall) }
-}
-
-pub(crate) fn topic_id() -> TopicId {
-    TopicId(Uuid::from_random([7; 16]))
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let root = open_root(dir.path());
+        let root = directory::root(&dir.path().join("data"));
         Self { dir, root }
     }
 
@@ -54,9 +40,7 @@ impl Fixture {
     }
 
     pub(crate) fn try_open(&self, config: LogConfig) -> Result<(Log, Recovery), crate::OpenError> {
-        let name = TopicPartition::from_directory(Path::new("t-0")).unwrap();
-        let start = self.root.log_start_of(&name);
-        Log::open(&self.root, "t-0".into(), topic_id(), config, start, at(1000))
+        self.open_from(config, self.root.log_start_of(&directory::name()))
     }
 
     pub(crate) fn open_from(
@@ -64,14 +48,14 @@ impl Fixture {
         config: LogConfig,
         start: LogStart,
     ) -> Result<(Log, Recovery), crate::OpenError> {
-        Log::open(&self.root, "t-0".into(), topic_id(), config, start, at(1000))
+        directory::open_at(&self.root, config, start, at(1000))
     }
 
     /// As after a kill of the process: the files are what they are, memory is gone.
     pub(crate) fn restart(self) -> Self {
         let Self { dir, root } = self;
         drop(root);
-        let root = open_root(dir.path());
+        let root = directory::root(&dir.path().join("data"));
         Self { dir, root }
     }
 
@@ -85,20 +69,9 @@ impl Fixture {
     }
 }
 
-fn open_root(dir: &Path) -> Arc<LogDirectory> {
-    let disk = Arc::new(FsDisk::open(dir.join("data")).unwrap());
-    let limits = DirectoryLimits { open_files: 16, reserve_bytes: Some(0) };
-    let id = DirectoryId(Uuid::from_random([1; 16]));
-    Arc::new(LogDirectory::open(disk, BrokerId::new(1), id, limits).unwrap())
-}
-
 /// A batch of `values` records with the timestamps `ts, ts + 1, …`.
 pub(crate) fn batch(ts: i64, values: &[&str]) -> ValidatedBatches {
-    let mut builder = BatchBuilder::new(Codec::None);
-    for (value, ts) in values.iter().zip(ts..) {
-        builder.push(Some(Timestamp::from_millis(ts)), None, Some(value.as_bytes()), &[]);
-    }
-    validated(builder.build().unwrap())
+    validated(directory::builder(Codec::None, ts, values).build().unwrap())
 }
 
 pub(crate) fn stamped(stamp: ProducerStamp, values: &[&str]) -> ValidatedBatches {
@@ -110,10 +83,7 @@ pub(crate) fn stamped(stamp: ProducerStamp, values: &[&str]) -> ValidatedBatches
 }
 
 pub(crate) fn flush(log: &mut Log) {
-    if let Some(job) = log.begin_flush() {
-        job.run(&**log.root.disk()).unwrap();
-        log.complete_flush(job.end);
-    }
+    directory::flush(&Arc::clone(&log.root), log);
 }
 
 #[test]
@@ -178,13 +148,7 @@ fn a_read_ends_at_batches_and_at_the_upper_bound() {
     ));
 }
 
-/// A disk whose next operations of one kind fail.
-#[derive(Debug)]
-struct FailingDisk {
-    inner: FsDisk,
-    failure: Arc<parking_lot::Mutex<Failure>>,
-}
-
+/// Which next operations fail.
 #[derive(Clone, Copy, Debug, Default)]
 struct Failure {
     write: Option<io::ErrorKind>,
@@ -196,37 +160,12 @@ struct Failure {
 #[derive(Debug)]
 struct FailingFile(Arc<dyn File>, Arc<parking_lot::Mutex<Failure>>);
 
-impl crate::Disk for FailingDisk {
-    fn open(&self, path: &Path, mode: crate::OpenMode) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(FailingFile(self.inner.open(path, mode)?, Arc::clone(&self.failure))))
+impl Wrap for Arc<parking_lot::Mutex<Failure>> {
+    fn file(&self, inner: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(FailingFile(inner, Arc::clone(self)))
     }
-    fn list(&self, dir: &Path) -> io::Result<Vec<crate::Entry>> {
-        self.inner.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir(dir)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.remove_dir(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-    fn sync_files(&self, files: &[Arc<dyn File>]) -> Vec<io::Result<()>> {
-        self.inner.sync_files(files)
-    }
-    fn space(&self) -> io::Result<crate::Space> {
-        let space = self.inner.space()?;
-        Ok(crate::Space { free: self.failure.lock().free.unwrap_or(space.free), ..space })
-    }
-    fn root(&self) -> Option<PathBuf> {
-        self.inner.root()
+    fn space(&self, inner: crate::Space) -> crate::Space {
+        crate::Space { free: self.lock().free.unwrap_or(inner.free), ..inner }
     }
 }
 
@@ -260,12 +199,11 @@ impl File for FailingFile {
 fn failing(reserve_bytes: u64) -> (tempfile::TempDir, Log, Arc<parking_lot::Mutex<Failure>>) {
     let dir = tempfile::tempdir().unwrap();
     let failure = Arc::new(parking_lot::Mutex::new(Failure::default()));
-    let disk = FailingDisk { inner: FsDisk::open(dir.path()).unwrap(), failure: Arc::clone(&failure) };
-    let limits = DirectoryLimits { open_files: 16, reserve_bytes: Some(reserve_bytes) };
-    let id = DirectoryId(Uuid::from_random([1; 16]));
-    let root = Arc::new(LogDirectory::open(Arc::new(disk), BrokerId::new(1), id, limits).unwrap());
+    let inner = Arc::new(FsDisk::open(dir.path()).unwrap());
+    let disk = WrappedDisk { inner, wrap: Arc::clone(&failure) };
+    let root = directory::root_on(Arc::new(disk), reserve_bytes);
     let start = LogStart { recovery_point: Offset::ZERO, log_start: None, clean: false };
-    let (log, _) = Log::open(&root, "t-0".into(), topic_id(), config(), start, at(0)).unwrap();
+    let (log, _) = directory::open_at(&root, config(), start, at(0)).unwrap();
     (dir, log, failure)
 }
 

@@ -20,7 +20,7 @@ fn append(log: &mut Log, mebibytes: usize) {
 
 #[test]
 fn what_was_flushed_since_the_last_one_began_counts() {
-    let root = root_on(Arc::new(MemoryDisk::default()));
+    let root = root_on(Arc::new(MemoryDisk::default()), 0);
     let (mut log, _) = open(&root, LogConfig { segment_bytes: 1 << 30, ..config() });
     append(&mut log, 80);
     assert!(!log.is_checkpoint_due(), "a checkpoint could not pass what is not flushed");

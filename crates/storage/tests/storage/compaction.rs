@@ -7,9 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use ottla_record::{
-    BatchBuilder, Batches, Codec, ControlType, Monotonic, Now, Offset, ProducerId, Sequence, Timestamp,
-};
+use ottla_record::{BatchBuilder, Batches, Codec, ControlType, Now, Offset, ProducerId, Sequence, Timestamp};
 use ottla_storage::compaction::{Pass, PassError, PassMemory, PassOrder, PassReport, SwapError};
 use ottla_storage::producer_state::RECENT_BATCHES;
 use ottla_storage::{AbortedTransaction, CompactionConfig, DirtyRatio, Disk, Log, LogConfig, LogDirectory};
@@ -17,7 +15,7 @@ use proptest::prelude::*;
 
 use crate::batches::{epoch, marker, stamp, validated};
 use crate::memory_disk::MemoryDisk;
-use crate::support::{self, DIR, config, flush, name, root};
+use crate::support::{self, DIR, at, config, flush, name, root};
 
 const DELETE_RETENTION_MS: i64 = 1_000;
 
@@ -36,10 +34,6 @@ pub(crate) fn compacting() -> LogConfig {
         compaction: Some(compaction),
         ..config()
     }
-}
-
-fn at(wall: i64) -> Now {
-    Now { monotonic: Monotonic::ZERO, wall: Timestamp::from_millis(wall) }
 }
 
 pub(crate) fn memory(keys: u64) -> PassMemory {
@@ -534,7 +528,7 @@ impl World {
 
     fn reopen(&mut self) {
         self.root = None;
-        let root = support::root_on(Arc::clone(&self.disk) as Arc<dyn Disk>);
+        let root = support::root_on(Arc::clone(&self.disk) as Arc<dyn Disk>, 0);
         let (log, recovery) = support::open(&root, compacting());
         assert_eq!((recovery.truncated_bytes, recovery.removed_segments), (0, 0));
         (self.root, self.log) = (Some(root), Some(log));

@@ -8,7 +8,7 @@ use ottla_storage::{Disk, FsDisk, Log, LogConfig, LogDirectory};
 use proptest::prelude::*;
 
 use crate::batches::*;
-use crate::short_reads::ShortReads;
+use crate::short_reads::short_reads;
 use crate::support::*;
 
 #[derive(Clone, Debug)]
@@ -79,10 +79,11 @@ impl World {
     fn reopen(&mut self) {
         self.root = None;
         let disk: Arc<dyn Disk> = Arc::new(FsDisk::open(self.dir.path()).unwrap());
-        let root = root_on(match self.short_reads {
-            Some(seed) => Arc::new(ShortReads::over(disk, seed)),
+        let disk = match self.short_reads {
+            Some(seed) => short_reads(disk, seed),
             None => disk,
-        });
+        };
+        let root = root_on(disk, 0);
         let (log, recovery) = open(&root, tight());
         assert_eq!(recovery.truncated_bytes, 0);
         (self.root, self.log) = (Some(root), Some(log));

@@ -4,37 +4,35 @@
 use std::fs;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ottla_record::{BrokerId, DirectoryId, Offset, Timestamp, Uuid};
-use ottla_storage::{DirectoryLimits, Disk, Entry, File, LogDirectory, OpenMode, Space};
+use ottla_record::{Offset, Timestamp};
+use ottla_storage::{Disk, File};
 
 use crate::any_files::{self, Input};
+use crate::directory::root_on;
 use crate::replay::corpus;
+use crate::wrapped_disk::{Wrap, WrappedDisk};
 
-/// Any disk, read in pieces.
+/// Any disk, read in pieces that follow from a seed.
+pub(crate) fn short_reads(inner: Arc<dyn Disk>, seed: u64) -> Arc<dyn Disk> {
+    Arc::new(WrappedDisk { inner, wrap: Pieces(Arc::new(AtomicU64::new(seed))) })
+}
+
 #[derive(Debug)]
-pub(crate) struct ShortReads {
-    inner: Arc<dyn Disk>,
-    random: Arc<AtomicU64>,
+struct Pieces(Arc<AtomicU64>);
+
+impl Wrap for Pieces {
+    fn file(&self, inner: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(ShortFile { inner, random: Arc::clone(&self.0) })
+    }
 }
 
 #[derive(Debug)]
 struct ShortFile {
     inner: Arc<dyn File>,
     random: Arc<AtomicU64>,
-}
-
-impl ShortReads {
-    pub(crate) fn over(inner: Arc<dyn Disk>, seed: u64) -> Self {
-        Self { inner, random: Arc::new(AtomicU64::new(seed)) }
-    }
-
-    fn file(&self, inner: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(ShortFile { inner, random: Arc::clone(&self.random) })
-    }
 }
 
 /// SplitMix64.
@@ -79,44 +77,9 @@ impl File for ShortFile {
     }
 }
 
-impl Disk for ShortReads {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        Ok(self.file(self.inner.open(path, mode)?))
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(dir)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir(dir)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.remove_dir(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-    fn sync_files(&self, files: &[Arc<dyn File>]) -> Vec<io::Result<()>> {
-        files.iter().map(|file| file.sync()).collect()
-    }
-    fn space(&self) -> io::Result<Space> {
-        self.inner.space()
-    }
-    fn root(&self) -> Option<PathBuf> {
-        self.inner.root()
-    }
-}
-
 /// What a start makes of an input, and what readers then find: all of it in one text.
 fn outcome(input: &Input, disk: Arc<dyn Disk>) -> String {
-    let limits = DirectoryLimits { open_files: 4, reserve_bytes: Some(0) };
-    let id = DirectoryId(Uuid::from_random([1; 16]));
-    let root = Arc::new(LogDirectory::open(disk, BrokerId::new(1), id, limits).unwrap());
+    let root = root_on(disk, 0);
     let (mut log, recovery) = match any_files::open(&root, &input.config, input.start) {
         Ok(opened) => opened,
         Err(error) => return error.to_string(),
@@ -151,7 +114,7 @@ fn what_is_read_in_pieces_is_what_is_there() {
         opened += usize::from(expected.starts_with("Recovery"));
         for seed in 0..8 {
             let pieces = Arc::new(input.disk());
-            let got = outcome(&input, Arc::new(ShortReads::over(Arc::clone(&pieces) as _, seed)));
+            let got = outcome(&input, short_reads(Arc::clone(&pieces) as _, seed));
             assert_eq!(got, expected, "seed {seed}");
             assert_eq!(pieces.contents(), whole.contents(), "seed {seed}");
         }

@@ -21,7 +21,7 @@ use ottla_record::{BrokerId, LeaderEpoch, Offset, ProducerId};
 use ottla_storage::{Log, LogConfig, LogDirectory, LogStart};
 use serde::Serialize;
 
-use self::journal::Journal;
+pub use self::journal::Journal;
 use self::plan::{Plan, PlannedPartition, PlannedTopic};
 use self::source::Source;
 pub use self::target::{ImportHost, ImportTarget, NewTopic};

@@ -6,14 +6,14 @@ configs! {
     /// Keys of a broker: the quorum that holds the metadata, and the sessions of brokers with it.
     CLUSTER in Broker;
 
-    "broker.heartbeat.interval.ms": Int = "2000", Any, Medium, ReadOnly, Accepted,
+    "broker.heartbeat.interval.ms": Int = "2000", Any, Medium, ReadOnly, Honoured,
         "How often a broker sends a heartbeat to the quorum.";
-    "broker.session.timeout.ms": Int = "9000", Any, Medium, ReadOnly, Accepted,
+    "broker.session.timeout.ms": Int = "9000", Any, Medium, ReadOnly, Honoured,
         "A broker that sends no heartbeat for this long is fenced.";
-    "initial.broker.registration.timeout.ms": Int = "60000", Any, Medium, ReadOnly, Accepted,
-        "How long a starting broker tries to register.";
+    "initial.broker.registration.timeout.ms": Int = "60000", Any, Medium, ReadOnly, Honoured,
+        "How long a starting broker waits for its cluster to register it, before it gives up.";
     "controller.listener.names": List = required, NonEmptyList, High, ReadOnly, Honoured,
-        "Listeners of a controller. Ottla\'s nodes agree over connections of their own, and do not open these.";
+        "Listeners for the other nodes of the cluster, which speak Ottla\'s own control protocol there. Without one in `listeners`, a node of several opens one at a port that the system chooses.";
     "controller.performance.always.log.threshold.ms": Long = "2000", AtLeast(0), Medium, ReadOnly, Accepted,
         "Controller events slower than this are always logged by Kafka.";
     "controller.performance.sample.period.ms": Long = "60000", AtLeast(100), Medium, ReadOnly, Accepted,
@@ -22,8 +22,8 @@ configs! {
         "How long the quorum's leader collects writes before it flushes.";
     "controller.quorum.auto.join.enable": Boolean = "false", Any, Low, ReadOnly, Accepted,
         "A new controller adds itself to the voters.";
-    "controller.quorum.bootstrap.servers": List = "", Endpoints, High, ReadOnly, Accepted,
-        "Quorum members to ask first: `host:port,...`.";
+    "controller.quorum.bootstrap.servers": List = "", Endpoints, High, ReadOnly, Honoured,
+        "Control listeners of members of the quorum that a node joins: `host:port,...`.";
     "controller.quorum.election.backoff.max.ms": Int = "1000", AtLeast(0), High, ReadOnly, Accepted,
         "Longest pause between elections of the quorum.";
     "controller.quorum.election.timeout.ms": Int = "1000", AtLeast(0), High, ReadOnly, Accepted,
@@ -38,8 +38,8 @@ configs! {
         "How long a request between quorum members may take.";
     "controller.quorum.retry.backoff.ms": Int = "20", AtLeast(0), Low, ReadOnly, Accepted,
         "Pause before a quorum request is tried again.";
-    "controller.quorum.voters": List = "", Endpoints, High, ReadOnly, Accepted,
-        "Voters of the quorum: `id@host:port,...`.";
+    "controller.quorum.voters": List = "", Endpoints, High, ReadOnly, Honoured,
+        "Voters of the quorum: `id@host:port,...`. The lowest forms the quorum when all of them are new. All other nodes follow it without a vote.";
     "metadata.log.dir": String = null, Any, High, ReadOnly, Accepted,
         "Directory of the cluster's metadata. Ottla keeps it in the data directory.";
     "metadata.log.max.record.bytes.between.snapshots": Long = "20971520", AtLeast(1), High, ReadOnly, Accepted,

@@ -12,25 +12,25 @@ configs! {
         "Connections that fetch from each source broker.";
     "num.replica.alter.log.dirs.threads": Int = null, Any, High, ReadOnly, Accepted,
         "Threads that move replicas between data directories.";
-    "replica.fetch.backoff.ms": Int = "1000", AtLeast(0), Medium, ReadOnly, Accepted,
-        "Pause after a failed fetch of a follower.";
-    "replica.fetch.max.bytes": Int = "1048576", AtLeast(0), Medium, ReadOnly, Accepted,
+    "replica.fetch.backoff.ms": Int = "1000", AtLeast(0), Medium, ReadOnly, Honoured,
+        "Longest pause after failed fetches of a follower; the first pauses are shorter.";
+    "replica.fetch.max.bytes": Int = "1048576", AtLeast(0), Medium, ReadOnly, Honoured,
         "Bytes a follower asks for per partition.";
-    "replica.fetch.min.bytes": Int = "1", Any, High, ReadOnly, Accepted,
+    "replica.fetch.min.bytes": Int = "1", Any, High, ReadOnly, Honoured,
         "Bytes a follower waits for in one fetch.";
-    "replica.fetch.response.max.bytes": Int = "10485760", AtLeast(0), Medium, ReadOnly, Accepted,
+    "replica.fetch.response.max.bytes": Int = "10485760", AtLeast(0), Medium, ReadOnly, Honoured,
         "Bytes a follower asks for in one fetch.";
-    "replica.fetch.wait.max.ms": Int = "500", Any, High, ReadOnly, Accepted,
+    "replica.fetch.wait.max.ms": Int = "500", Any, High, ReadOnly, Honoured,
         "How long a follower's fetch may wait for data.";
     "replica.high.watermark.checkpoint.interval.ms": Long = "5000", Any, High, ReadOnly, Accepted,
         "How often high watermarks are stored.";
-    "replica.lag.time.max.ms": Long = "30000", Any, High, ReadOnly, Accepted,
+    "replica.lag.time.max.ms": Long = "30000", Any, High, ReadOnly, Honoured,
         "A follower that has not caught up for this long leaves the in-sync set.";
-    "replica.selector.class": String = null, Any, Medium, ReadOnly, Accepted,
-        "Java class that chooses the replica a consumer reads from.";
-    "replica.socket.receive.buffer.bytes": Int = "65536", Any, High, ReadOnly, Accepted,
+    "replica.selector.class": String = null, Any, Medium, ReadOnly, Honoured,
+        "Who chooses the replica a consumer reads from: org.apache.kafka.common.replica.RackAwareReplicaSelector, by `broker.rack` and the consumer's `client.rack`, or nobody.";
+    "replica.socket.receive.buffer.bytes": Int = "65536", Any, High, ReadOnly, Honoured,
         "SO_RCVBUF of connections to leaders.";
-    "replica.socket.timeout.ms": Int = "30000", Any, High, ReadOnly, Accepted,
+    "replica.socket.timeout.ms": Int = "30000", Any, High, ReadOnly, Honoured,
         "How long a follower waits for a fetch answer.";
     "unclean.leader.election.enable": Boolean = "false", Any, High, ClusterWide, Accepted,
         "Broker's value of the topic config of the same name.";

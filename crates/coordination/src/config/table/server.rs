@@ -22,9 +22,9 @@ configs! {
         "Security protocol of each listener name.";
     "early.start.listeners": List = null, DistinctList, High, ReadOnly, Accepted,
         "Listeners opened before the authorizer is ready.";
-    "inter.broker.listener.name": String = null, Any, Medium, ReadOnly, Accepted,
+    "inter.broker.listener.name": String = null, Any, Medium, ReadOnly, Honoured,
         "Listener that brokers use to reach each other.";
-    "security.inter.broker.protocol": String = "PLAINTEXT", OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Medium, ReadOnly, Accepted,
+    "security.inter.broker.protocol": String = "PLAINTEXT", OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), Medium, ReadOnly, Honoured,
         "Security protocol between brokers, when inter.broker.listener.name does not say it.";
     "num.network.threads": Int = "3", AtLeast(1), High, ClusterWide, Accepted,
         "Kafka's threads that read and write sockets. Ottla's connections run on one pool as wide as the machine.";

@@ -86,7 +86,7 @@ fn kafkas_own_file() {
     }
     writeln!(out, "{:#?}", resolve(&given).unwrap()).unwrap();
     expect![[r#"
-        accepted, but without effect in this version: controller.quorum.bootstrap.servers, inter.broker.listener.name, num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
+        accepted, but without effect in this version: inter.broker.listener.name, num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
         BrokerConfig {
             node_id: 1,
             rack: None,
@@ -107,6 +107,29 @@ fn kafkas_own_file() {
                     advertised_is_guessed: false,
                 },
             ],
+            quorum: Some(
+                QuorumSettings {
+                    bind: Endpoint {
+                        name: "CONTROLLER",
+                        host: "",
+                        port: 9093,
+                    },
+                    advertised: Endpoint {
+                        name: "CONTROLLER",
+                        host: "localhost",
+                        port: 9093,
+                    },
+                    voters: [],
+                    bootstrap_servers: [
+                        "localhost:9093",
+                    ],
+                },
+            ),
+            sessions: SessionSettings {
+                session: 1.5s,
+                heartbeat: 300ms,
+                registration: 60s,
+            },
             connections: ConnectionLimits {
                 max: 2147483647,
                 max_per_ip: 2147483647,
@@ -177,7 +200,6 @@ fn kafkas_own_file() {
                         regex_refresh_interval: 600s,
                     },
                 },
-                classic_enabled: true,
                 topic: OffsetsTopic {
                     partitions: 50,
                     replicas: 1,
@@ -188,6 +210,7 @@ fn kafkas_own_file() {
                 load_buffer_bytes: 5242880,
             },
             producer_id_expiration: 86400s,
+            replica_lag_max: 30s,
             retention_check_interval: 300s,
             request_timeout: 30s,
             disk_reserve_bytes: None,
@@ -200,18 +223,18 @@ fn kafkas_own_file() {
     let layers = Layers { broker: &none, cluster: &none, file: &given.settings, brokers: 1 };
     expect![[r#"
         Not the default:
-          advertised.listeners           = PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093   (default: not set)
-          listener.security.protocol.map = CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL   (default: SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT)
-          listeners                      = PLAINTEXT://:9092,CONTROLLER://:9093   (default: PLAINTEXT://127.0.0.1:9092,API://127.0.0.1:9095)
-          log.dirs                       = /tmp/kraft-combined-logs   (default: not set)
-          log.retention.hours            = 1   (default: 168)
-          socket.receive.buffer.bytes    = 102400   (default: 1048576)
-          socket.send.buffer.bytes       = 102400   (default: 524288)
+          advertised.listeners                = PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093   (default: not set)
+          controller.quorum.bootstrap.servers = localhost:9093   (default: empty)
+          listener.security.protocol.map      = CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL   (default: SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT)
+          listeners                           = PLAINTEXT://:9092,CONTROLLER://:9093   (default: PLAINTEXT://127.0.0.1:9092,API://127.0.0.1:9095)
+          log.dirs                            = /tmp/kraft-combined-logs   (default: not set)
+          log.retention.hours                 = 1   (default: 168)
+          socket.receive.buffer.bytes         = 102400   (default: 1048576)
+          socket.send.buffer.bytes            = 102400   (default: 524288)
 
         Not the default, and without effect in this version:
-          controller.quorum.bootstrap.servers = localhost:9093   (default: empty)
-          inter.broker.listener.name          = PLAINTEXT   (default: not set)
-          num.recovery.threads.per.data.dir   = 1   (default: 2)
+          inter.broker.listener.name        = PLAINTEXT   (default: not set)
+          num.recovery.threads.per.data.dir = 1   (default: 2)
 
         Defaults that are not Kafka's:
           node.id                                          = 1   (Kafka: required; one node needs no configuration)
@@ -273,6 +296,12 @@ fn nothing_given() {
                     advertised_is_guessed: false,
                 },
             ],
+            quorum: None,
+            sessions: SessionSettings {
+                session: 1.5s,
+                heartbeat: 300ms,
+                registration: 60s,
+            },
             connections: ConnectionLimits {
                 max: 2147483647,
                 max_per_ip: 2147483647,
@@ -343,7 +372,6 @@ fn nothing_given() {
                         regex_refresh_interval: 600s,
                     },
                 },
-                classic_enabled: true,
                 topic: OffsetsTopic {
                     partitions: 50,
                     replicas: 1,
@@ -354,6 +382,7 @@ fn nothing_given() {
                 load_buffer_bytes: 5242880,
             },
             producer_id_expiration: 86400s,
+            replica_lag_max: 30s,
             retention_check_interval: 300s,
             request_timeout: 30s,
             disk_reserve_bytes: None,
@@ -568,7 +597,14 @@ fn rules_between_keys() {
             "remote.log.storage.system.enable=true",
             "log.dirs=a,b",
             "process.roles=controller",
+            "process.roles=broker\ncontroller.quorum.voters=1@a:9093,2@b:9093",
             "controller.quorum.voters=1@a:9093,2@b:9093",
+            "controller.quorum.voters=a:9093",
+            "controller.quorum.voters=1@a:9093,1@b:9093",
+            "controller.quorum.voters=1@a",
+            "controller.quorum.bootstrap.servers=a:b",
+            "broker.session.timeout.ms=500",
+            "broker.heartbeat.interval.ms=0",
         ],
         expect![[r#"
             log.retention.ms=0
@@ -608,9 +644,23 @@ fn rules_between_keys() {
                 error: log.dirs names 2 directories (a, b); Ottla keeps its data in one
             process.roles=controller
                 error: process.roles without broker: a node that is only a controller is not supported yet
+            process.roles=broker ; controller.quorum.voters=1@a:9093,2@b:9093
+                error: If process.roles contains just the 'broker' role, the node id 1 must not be included in the set of voters controller.quorum.voters=Set(1, 2)
             controller.quorum.voters=1@a:9093,2@b:9093
-                notice: accepted, but without effect in this version: controller.quorum.voters
-                error: controller.quorum.voters names 2 nodes; a cluster of several nodes is not supported yet
+                PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
+            controller.quorum.voters=a:9093
+                error: Invalid value a:9093 for configuration controller.quorum.voters: expected id@host:port
+            controller.quorum.voters=1@a:9093,1@b:9093
+                error: controller.quorum.voters names a node or an address twice: 1@b:9093
+            controller.quorum.voters=1@a
+                error: Invalid value a for configuration controller.quorum.voters: expected host:port
+            controller.quorum.bootstrap.servers=a:b
+                error: Invalid value a:b for configuration controller.quorum.bootstrap.servers: expected host:port
+            broker.session.timeout.ms=500
+                error: broker.heartbeat.interval.ms (300) must not be more than half of broker.session.timeout.ms (500)
+            broker.heartbeat.interval.ms=0
+                error: Invalid value 0 for configuration broker.heartbeat.interval.ms: it must be positive
         "#]],
     );
 }
@@ -618,4 +668,18 @@ fn rules_between_keys() {
 #[test]
 fn the_documentation_is_current() {
     expect_file!["../../../../../docs/configuration.md"].assert_eq(&document());
+}
+
+#[test]
+fn the_classic_protocol_of_groups_cannot_be_switched_off() {
+    check(
+        &["group.coordinator.rebalance.protocols=consumer", "group.coordinator.rebalance.protocols=classic"],
+        expect![[r#"
+            group.coordinator.rebalance.protocols=consumer
+                error: group.coordinator.rebalance.protocols must contain classic: disabling the classic protocol is not supported
+            group.coordinator.rebalance.protocols=classic
+                PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
+                API://127.0.0.1:9095 -> API://127.0.0.1:9095
+        "#]],
+    );
 }

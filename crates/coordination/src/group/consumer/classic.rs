@@ -11,6 +11,7 @@ use super::draft::Draft;
 use super::embedded::{self, CONSUMER};
 use super::heartbeat::fresh_id;
 use super::{ConsumerGroup, Context, Decision, Member, millis};
+use crate::group::groups::check_size;
 use crate::group::ids::{Generation, InstanceId, MemberId};
 use crate::group::record::{ClassicMemberMetadata, ConsumerMemberValue, MemberState};
 use crate::group::request::{Heartbeat, Join, Leave, Sync};
@@ -35,6 +36,7 @@ impl ConsumerGroup {
         let mut draft = Draft::new(self, context);
         let answer = draft.join(&id, join)?;
         let Draft { records, looked, .. } = draft;
+        check_size(&records)?;
         self.looked = looked;
         if let Some(seat) = self.members.get_mut(&id) {
             let rejoined_by = context.now.monotonic + millis(seat.member.profile.rebalance_timeout_ms);

@@ -11,6 +11,7 @@ use super::draft::Draft;
 use super::reconcile::{Goal, step};
 use super::target::Target;
 use super::{ConsumerGroup, Context, Decision, Member};
+use crate::group::groups::check_size;
 use crate::group::ids::{MemberEpoch, MemberId};
 use crate::group::record::{ConsumerMemberValue, Record};
 use crate::group::request::{ConsumerHeartbeat, TopicPartitions};
@@ -35,6 +36,8 @@ impl ConsumerGroup {
         let mut draft = Draft::new(self, context);
         let answer = draft.beat(&id, request)?;
         let Draft { records, looked, .. } = draft;
+        // What does not fit is refused, and then nothing of it was seen: the next heartbeat must look again.
+        check_size(&records)?;
         self.looked = looked;
         self.touch(&id, context.now.monotonic);
         Ok(Decision { records, answer })

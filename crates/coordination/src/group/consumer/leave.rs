@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::member::Held;
 use super::{ConsumerGroup, Context, Decision, Member};
+use crate::group::groups::check_size;
 use crate::group::ids::{MemberEpoch, MemberId};
 use crate::group::record::Record;
 use crate::group::request::ConsumerHeartbeat;
@@ -58,7 +59,7 @@ impl ConsumerGroup {
     }
 
     /// Removes members, in one step; those that are none are passed over. If only members of the classic protocol remain, the group becomes
-    /// classic.
+    /// classic, unless it is too large to be written as one.
     pub(in crate::group) fn fence(&self, ids: &[&MemberId], context: &Context<'_>) -> Vec<Record> {
         let members: Vec<(&MemberId, &Member)> =
             ids.iter().filter_map(|id| Some((*id, self.member(id)?))).collect();
@@ -67,7 +68,10 @@ impl ConsumerGroup {
         }
         let ids: Vec<&MemberId> = members.iter().map(|(id, _)| *id).collect();
         if self.downgrades_without(&ids, 0, context) {
-            return self.to_classic(&ids, context);
+            let records = self.to_classic(&ids, context);
+            if check_size(&records).is_ok() {
+                return records;
+            }
         }
         let mut draft = Draft::new(self, context);
         for (id, _) in &members {

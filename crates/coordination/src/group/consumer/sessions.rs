@@ -5,6 +5,7 @@ use std::time::Duration;
 use ottla_record::Monotonic;
 
 use super::{ConsumerGroup, Context, Member, Seat, millis};
+use crate::group::groups::MAX_STEP_BYTES;
 use crate::group::ids::{MemberEpoch, MemberId};
 use crate::group::record::{MemberState, Record};
 
@@ -37,7 +38,8 @@ impl ConsumerGroup {
         self.wake = (!self.members.is_empty()).then_some(now);
     }
 
-    /// Removes the members whose time is over. To be called at [`due`](Self::due), or at any time.
+    /// Removes the members whose time is over; of very many the first, and the others at once after these. To be called at [`due`](Self::due), or
+    /// at any time, but not again before its records are applied.
     pub(in crate::group) fn tick(&mut self, context: &Context<'_>) -> Vec<Record> {
         let now = context.now.monotonic;
         if self.wake.is_none_or(|wake| wake > now) {
@@ -47,9 +49,29 @@ impl ConsumerGroup {
         let next = |seat: &Seat| seat.timers.next(seat.session_timeout(timeout));
         let expired: Vec<&MemberId> =
             self.members.iter().filter(|(_, seat)| next(seat) <= now).map(|(id, _)| id).collect();
-        let records = self.fence(&expired, context);
-        self.wake = self.members.values().map(next).filter(|at| *at > now).min();
+        let fitting = self.fitting(&expired);
+        let records = self.fence(fitting, context);
+        self.wake = match fitting.len() < expired.len() {
+            true => Some(now),
+            false => self.members.values().map(next).filter(|at| *at > now).min(),
+        };
         records
+    }
+
+    /// The first of these members, as many as can be removed by one batch of records.
+    fn fitting<'i, 'm>(&self, ids: &'i [&'m MemberId]) -> &'i [&'m MemberId] {
+        // Three records of a member, and one of a pattern that nobody else may have.
+        let key = 64 + self.id.as_str().len();
+        let weight = |id: &MemberId| {
+            let pattern = self.member(id).and_then(Member::pattern);
+            3 * (key + id.as_str().len()) + pattern.map_or(0, |pattern| key + pattern.len())
+        };
+        let weights = ids.iter().scan(0, |sum, id| {
+            *sum += weight(id);
+            Some(*sum)
+        });
+        let count = weights.take_while(|sum| *sum <= MAX_STEP_BYTES / 2).count();
+        ids.get(..count.max(1)).unwrap_or(ids)
     }
 }
 

@@ -32,11 +32,12 @@ impl Draft<'_> {
         Target { epoch: self.epoch, partitions }
     }
 
-    /// Two computations are `group.consumer.assignment.interval.ms` apart, by the wall clock, as the last one may have been another broker's.
+    /// Two computations are `group.consumer.assignment.interval.ms` apart, by the wall clock, as the last one may have been another broker's. A
+    /// clock that was set back does not hold anybody up: a time to come says nothing.
     fn may_assign(&self) -> bool {
         let interval = i64::from(self.context.assignment_interval_ms(&self.group.id));
         let last = self.group.target.and_then(|target| target.assigned_at);
-        interval == 0 || last.is_none_or(|last| self.context.now.wall.millis_since(last) >= interval)
+        last.is_none_or(|last| !(0..interval).contains(&self.context.now.wall.millis_since(last)))
     }
 
     /// Computes the target of all members, `member` as it is now among them, notes what changed, and gives back the part of that member.

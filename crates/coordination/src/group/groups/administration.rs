@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Group, Groups, MAX_STEP_BYTES};
+use super::{Group, Groups, MAX_STEP_BYTES, weight_of};
 use crate::group::ids::GroupId;
 use crate::group::record::Record;
 use crate::group::request::{Delete, Describe, List};
@@ -65,7 +65,7 @@ impl<W> Groups<W> {
 
     /// Goes on with deletions, as far as one batch of records reaches. The answer leaves with the last of them.
     pub(super) fn advance_deletions(&mut self, step: &mut Step<Self>) {
-        let mut room = MAX_STEP_BYTES / 2;
+        let mut room = MAX_STEP_BYTES.saturating_sub(weight_of(&step.records)).min(MAX_STEP_BYTES / 2);
         while let Some(deletion) = self.deletions.front_mut() {
             let Some(id) = deletion.todo.front() else {
                 if let Some(Deletion { waiter, done, .. }) = self.deletions.pop_front() {
@@ -91,10 +91,13 @@ impl<W> Groups<W> {
                     room = left;
                     step.records.push(record);
                 }
-                match self.groups.get(id) {
-                    Some(Group::Consumer(group)) => step.records.extend(group.tombstones()),
-                    _ => step.records.push(Record::Classic { group: id.clone(), value: None }),
-                }
+                let tombstones = match self.groups.get(id) {
+                    Some(Group::Consumer(group)) => group.tombstones(),
+                    _ => vec![Record::Classic { group: id.clone(), value: None }],
+                };
+                let Some(left) = room.checked_sub(weight_of(&tombstones)) else { return };
+                room = left;
+                step.records.extend(tombstones);
             }
             if let Some(id) = deletion.todo.pop_front() {
                 deletion.done.push((id, result));

@@ -3,7 +3,7 @@
 use ottla_record::Now;
 
 use super::administration::not_found;
-use super::{Group, Groups, MAX_STEP_BYTES};
+use super::{Group, Groups, check_size};
 use crate::group::classic::{ClassicGroup, Turn};
 use crate::group::consumer::{self, ConsumerGroup, Context, Decision};
 use crate::group::ids::{GroupId, MemberEpoch};
@@ -145,13 +145,6 @@ impl<W> Groups<W> {
             self.timers.forget(id);
         }
     }
-}
-
-/// What a decision writes is one batch. A group of so many members that its assignment does not fit takes no more of them; to append it would fail,
-/// and with it the coordinator of all groups of this partition.
-fn check_size(records: &[Record]) -> Result<(), GroupError> {
-    let size: usize = records.iter().map(Record::weight).sum();
-    if size > MAX_STEP_BYTES { Err(GroupError::GroupMetadataTooLarge) } else { Ok(()) }
 }
 
 fn not_a_consumer_group(group: &GroupId) -> GroupError {

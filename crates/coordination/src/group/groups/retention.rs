@@ -7,7 +7,7 @@ use std::time::Duration;
 use ottla_record::{Monotonic, Now};
 
 use super::committing::is_of_another_topic;
-use super::{Groups, MAX_STEP_BYTES};
+use super::{Groups, MAX_STEP_BYTES, weight_of};
 use crate::group::ids::GroupId;
 use crate::group::record::Record;
 use crate::metadata::{Image, TopicChange};
@@ -56,8 +56,7 @@ impl Sweep {
 impl<W> Groups<W> {
     pub(super) fn sweep(&mut self, image: &Image, now: Now, records: &mut Vec<Record>) {
         self.sweep.notice(image);
-        let written: usize = records.iter().map(Record::weight).sum();
-        let mut room = MAX_STEP_BYTES.saturating_sub(written);
+        let mut room = MAX_STEP_BYTES.saturating_sub(weight_of(&*records));
         if self.drop_offsets_of_deleted_topics(image, &mut room, records) {
             self.sweep.deleted.clear();
         }

@@ -1,5 +1,6 @@
 //! Stories of groups: one line an event, what is answered and written indented below it.
 
+mod batches;
 mod classic;
 mod exploration;
 mod memory;

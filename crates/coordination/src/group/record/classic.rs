@@ -66,7 +66,10 @@ impl ClassicGroupValue {
                 + member.subscription.len()
                 + member.assignment.len()
         };
-        64 + self.members.iter().map(member).sum::<usize>()
+        64 + self.protocol_type.len()
+            + self.protocol.as_ref().map_or(0, |name| name.len())
+            + self.leader.as_ref().map_or(0, |leader| leader.as_str().len())
+            + self.members.iter().map(member).sum::<usize>()
     }
 
     fn to_wire(&self) -> GroupMetadataValue {

@@ -16,7 +16,7 @@ fn check(topics: &[&str], from: Option<(&str, i32)>, limit: i32, expected: &Expe
             response_partition_limit: limit,
             cursor,
         };
-        let response = answer(&image, &request, 4);
+        let response = answer(&image, "PLAINTEXT", &request, 4);
         pages += &show(&response);
         cursor = response
             .next_cursor

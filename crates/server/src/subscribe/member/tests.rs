@@ -339,6 +339,41 @@ fn seeks_and_pauses_are_of_owned_partitions() {
 }
 
 #[test]
+fn of_seeks_in_a_row_the_last_one_counts_however_long_each_takes() {
+    let seek = |landmark: v1::Landmark| {
+        let (topic, to) = ("a".to_owned(), Some(position(landmark)));
+        Event::Seek(v1::SeekPartition { topic, partition: 0, to })
+    };
+    let mut story = Story::owning(&[0]);
+    // The second waits for the first: found at the same time, either could come last.
+    story
+        .event(seek(v1::Landmark::Latest))
+        .event(seek(v1::Landmark::Earliest))
+        .event(Event::Found(partition(0), Ok(Offset::new(70))))
+        .event(Event::Found(partition(0), Ok(Offset::new(3))))
+        .check(&expect![[r#"
+            stop reading 0
+            look up a place in 0
+            look up a place in 0
+            > sought 0 at 70
+            read 0 at 3
+            > sought 0 at 3
+        "#]]);
+    // One that was looked for while the partition went and came again changes nothing.
+    story.event(seek(v1::Landmark::Latest));
+    story.after(5_000).event(Event::Reply(Reply::Fenced(fenced())));
+    story.beaten(3, Some(&[0])).placed(&[0]).beaten(3, None);
+    story.lines.clear();
+    story.event(Event::Found(partition(0), Ok(Offset::new(70))));
+    assert!(story.lines.is_empty(), "{:?}", story.lines);
+    // A client that only seeks is held back.
+    for _ in 0..=MAX_SEEKS {
+        story.event(seek(v1::Landmark::Latest));
+    }
+    assert!(!story.member.takes_requests());
+}
+
+#[test]
 fn an_offset_that_the_log_does_not_hold_is_met_by_the_start_or_is_an_error() {
     let out = || Failure::new(KafkaError::OFFSET_OUT_OF_RANGE, "gone");
     let mut story = Story::owning(&[0]);

@@ -21,16 +21,19 @@ const STAGING: &str = ".importing";
 
 /// An import that has begun.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Journal {
+pub struct Journal {
     /// The source's cluster.
-    pub(super) cluster: String,
+    pub cluster: String,
     /// The topics, by name.
-    pub(super) topics: Vec<(String, TopicId)>,
+    pub topics: Vec<(String, TopicId)>,
 }
 
 impl Journal {
-    /// The journal of an import that was interrupted here.
-    pub(super) fn read(root: &Path) -> Result<Option<Self>, Failure> {
+    /// The journal of an import that was interrupted in this data directory.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(root: &Path) -> Result<Option<Self>, Failure> {
         let path = root.join(JOURNAL);
         match fs::read(&path) {
             Ok(bytes) => {

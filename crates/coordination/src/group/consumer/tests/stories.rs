@@ -9,6 +9,7 @@ use ottla_record::PartitionIndex;
 use super::world::{Client, World, context, topic_id};
 use crate::group::ids::MemberId;
 use crate::group::response::{ConsumerBeat, GroupError};
+use crate::group::settings::Bounded;
 
 /// Sentences:
 /// `topic a=3`, `no topic a`, `m1 joins a b`, `m1@i1 joins a`, `m1 joins /a.*/`, `m1 joins a by range`, `m1 beats`, `m1 beats at 3`,
@@ -592,4 +593,34 @@ fn commits_of_other_epochs_are_refused() {
             m2 commits a-1 at 3 -> committed
         "#]],
     );
+}
+
+#[test]
+fn an_assignment_waits_for_its_interval_but_not_for_a_clock_that_was_set_back() {
+    let mut world = World::new();
+    world.settings.consumer.assignment_interval_ms = Bounded { value: 1_000, min: 0, max: 15_000 };
+    let is_assigned = |world: &World| {
+        let group = world.group.as_ref().unwrap();
+        group.target_epoch() == group.epoch
+    };
+    for (line, assigned) in [
+        ("topic a=4", None),
+        ("m1 joins a", Some(true)),
+        ("m2 joins a", Some(false)),
+        ("m2 beats", Some(false)),
+    ] {
+        tell(&mut world, line);
+        assert!(assigned.is_none_or(|assigned| assigned == is_assigned(&world)), "{line}");
+    }
+    let hour_before = world.now.wall.millis() - 3_600_000;
+    world.now.wall = ottla_record::Timestamp::from_millis(hour_before);
+    tell(&mut world, "m2 beats");
+    assert!(is_assigned(&world));
+
+    // The interval counts from the new time on.
+    tell(&mut world, "m3 joins a");
+    assert!(!is_assigned(&world));
+    tell(&mut world, "1s pass");
+    tell(&mut world, "m3 beats");
+    assert!(is_assigned(&world));
 }

@@ -1,0 +1,160 @@
+//! Fetch from a follower: what it has is taken note of, and what comes next goes out, up to the end of the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_node::ports::ReplicaFetchError;
+use ottla_node::storage::ReadSlice;
+use ottla_node::{ForReplica, ReplicaFetchItem, ReplicaFetchOptions, ReplicaFetchOutcomes};
+use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId};
+use ottla_wire::ErrorCode;
+use ottla_wire::messages::fetch_request::FetchRequest;
+use ottla_wire::messages::fetch_response::{EpochEndOffset, FetchResponse, PartitionData};
+
+use crate::apis::fetch::MAX_WAIT;
+use crate::apis::fetch::answer::{self, Answer};
+use crate::dispatch::Call;
+use crate::fetch_session::Topic;
+use crate::leaders::Leaders;
+use crate::outbox::Frame;
+use crate::reply::{Refusal, Reply};
+
+/// From this version on a follower says its registration (KIP-903).
+const REPLICA_STATE_FROM: i16 = 15;
+/// From this version on topics have ids instead of names (KIP-516).
+const TOPIC_IDS_FROM: i16 = 13;
+
+/// Whoever fetches as a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replica {
+    id: BrokerId,
+    epoch: Option<BrokerEpoch>,
+}
+
+impl Replica {
+    /// The replica that a request says it is; `None` for a consumer.
+    pub(super) fn of(request: &FetchRequest, version: i16) -> Option<Self> {
+        let state = &request.replica_state;
+        let (id, epoch) = if version >= REPLICA_STATE_FROM {
+            (state.replica_id, BrokerEpoch::from_wire(state.replica_epoch))
+        } else {
+            (request.replica_id, None)
+        };
+        Some(Self { id: BrokerId::from_wire(id)?, epoch })
+    }
+}
+
+/// Followers of ours use no sessions, and nobody else is a follower: one that asks for one gets everything each time.
+pub(super) fn handle(call: Call, request: FetchRequest, replica: Replica) -> Reply {
+    Reply::LongPoll(Box::pin(async move {
+        if request.session_id != 0 && request.session_epoch > 0 {
+            let response =
+                FetchResponse { error_code: ErrorCode::FETCH_SESSION_ID_NOT_FOUND, ..Default::default() };
+            return call.answer(&response);
+        }
+        let node = Arc::clone(&call.front.node);
+        let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(MAX_WAIT);
+        let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+        let options = ReplicaFetchOptions {
+            replica: replica.id,
+            replica_epoch: replica.epoch,
+            max_bytes,
+            min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
+            deadline: node.clock().now().monotonic + max_wait,
+        };
+        let topics = topics(&request, call.version);
+        let items: Vec<_> = items(&request, &topics).collect();
+        let outcomes = node.fetch_as_replica(options, &items).await;
+        answer(&call, &request, &topics, outcomes)
+    }))
+}
+
+fn topics(request: &FetchRequest, version: i16) -> Vec<Topic> {
+    let topics = request.topics.iter().map(|topic| match version {
+        TOPIC_IDS_FROM.. => Topic::Id(TopicId(topic.topic_id)),
+        _ => Topic::Name(topic.topic.as_str().into()),
+    });
+    topics.collect()
+}
+
+fn items<'a>(request: &'a FetchRequest, topics: &'a [Topic]) -> impl Iterator<Item = ReplicaFetchItem<'a>> {
+    request.topics.iter().zip(topics).flat_map(|(asked, topic)| {
+        asked.partitions.iter().map(|partition| ReplicaFetchItem {
+            topic: topic.key(),
+            partition: partition.partition,
+            leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
+            offset: partition.fetch_offset,
+            last_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
+            log_start: partition.log_start_offset,
+            high_watermark: Some(partition.high_watermark)
+                .filter(|known| *known != i64::MAX)
+                .and_then(Offset::from_wire),
+            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+        })
+    })
+}
+
+fn answer(
+    call: &Call,
+    request: &FetchRequest,
+    topics: &[Topic],
+    outcomes: ReplicaFetchOutcomes,
+) -> Result<Frame, Refusal> {
+    let mut answer = Answer::default();
+    let mut leaders = None;
+    let mut outcomes = outcomes.into_iter();
+    for (asked, topic) in request.topics.iter().zip(topics) {
+        for (partition, outcome) in asked.partitions.iter().zip(outcomes.by_ref()) {
+            let (mut data, slice) = data(partition.partition, outcome);
+            if answer::wants_leader(call, data.error_code) {
+                let leaders = leaders.get_or_insert_with(|| Leaders::new(&call.front));
+                answer::note_leader(leaders, &mut data, topic.key());
+            }
+            answer.push(topic, data, slice);
+        }
+    }
+    answer.response.node_endpoints = leaders.map(Leaders::into_fetch_endpoints).unwrap_or_default();
+    answer.encode(call)
+}
+
+fn data(index: i32, outcome: Result<ForReplica, ReplicaFetchError>) -> (PartitionData, Option<ReadSlice>) {
+    let empty = answer::nothing(index);
+    match outcome {
+        Ok(ForReplica::Records { slice, high_watermark, log_start }) => {
+            let data = PartitionData {
+                high_watermark: high_watermark.get(),
+                log_start_offset: log_start.get(),
+                ..empty
+            };
+            (data, slice)
+        }
+        Ok(ForReplica::Diverging { epoch, end }) => {
+            let diverging_epoch =
+                EpochEndOffset { epoch: LeaderEpoch::to_wire(epoch), end_offset: end.get() };
+            (PartitionData { diverging_epoch, ..empty }, None)
+        }
+        Ok(ForReplica::OutOfRange { log_start, log_end }) => {
+            let data = PartitionData {
+                error_code: ErrorCode::OFFSET_OUT_OF_RANGE,
+                log_start_offset: log_start.get(),
+                // A follower has no use for the last stable offset, and would have to ask again for the log's end.
+                last_stable_offset: log_end.get(),
+                ..empty
+            };
+            (data, None)
+        }
+        Err(error) => (PartitionData { error_code: code(error), ..empty }, None),
+    }
+}
+
+fn code(error: ReplicaFetchError) -> ErrorCode {
+    match error {
+        ReplicaFetchError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ReplicaFetchError::FencedLeaderEpoch => ErrorCode::FENCED_LEADER_EPOCH,
+        ReplicaFetchError::UnknownLeaderEpoch => ErrorCode::UNKNOWN_LEADER_EPOCH,
+        ReplicaFetchError::UnknownPartition => ErrorCode::UNKNOWN_TOPIC_ID,
+        ReplicaFetchError::StaleBrokerEpoch => ErrorCode::STALE_BROKER_EPOCH,
+        ReplicaFetchError::Storage => ErrorCode::KAFKA_STORAGE_ERROR,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,229 @@
+//! The task that copies from one leader.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla_record::Offset;
+use ottla_replication::{EpochEnd, Event, FetchedFromLeader, FetchedOutcome};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::completion::Waiter;
+use crate::fetch_wait::GrowthWait;
+use crate::follow::fetchers::{FetcherParts, Source};
+use crate::follow::pause::Pauses;
+use crate::follow::position::{Next, Progress};
+use crate::host::PartitionHost;
+use crate::ports::{
+    LeaderAnswer, PeerAddress, PeerError, ReplicaFetch, ReplicaFetchPartition, ReplicaFetched,
+};
+
+/// How long the others wait for a partition that flushes what came last. Together they make one round with the leader: while
+/// they flush, the leader collects. A partition whose disk takes longer is left out of rounds until it is done.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+/// How long a leader may wait for records while a partition is left out.
+const SHORT_WAIT: Duration = Duration::from_millis(5);
+
+/// Copies from one leader, until that has nothing for this broker any more.
+pub(super) struct Fetcher {
+    parts: Arc<FetcherParts>,
+    pauses: Pauses,
+    /// For each partition of the source.
+    progress: Vec<Progress>,
+    /// Who comes first in the next round: an answer is bounded, and those at its end may go short.
+    first: usize,
+}
+
+/// What a look at all partitions found.
+struct Round {
+    partitions: Vec<ReplicaFetchPartition>,
+    flushing: bool,
+    /// When the first refused one may be tried again.
+    retry: Option<Instant>,
+}
+
+impl Fetcher {
+    pub(super) fn new(parts: Arc<FetcherParts>) -> Self {
+        let pauses = Pauses::up_to(parts.config.fetch_backoff);
+        Self { parts, pauses, progress: Vec::new(), first: 0 }
+    }
+
+    /// Runs until the other end of `source` is dropped.
+    pub(super) async fn run(mut self, mut source: watch::Receiver<Arc<Source>>) {
+        loop {
+            let current = Arc::clone(&source.borrow_and_update());
+            self.pauses.reset();
+            self.first = 0;
+            let fresh = || Progress::new(self.parts.config.fetch_backoff);
+            self.progress = std::iter::repeat_with(fresh).take(current.hosts.len()).collect();
+            let growth = GrowthWait::of_written(current.hosts.clone());
+            tokio::select! {
+                changed = source.changed() => if changed.is_err() { return },
+                () = self.copy(&current, &growth) => {}
+            }
+        }
+    }
+
+    /// One round after the other, without end. May be dropped whenever it waits.
+    async fn copy(&mut self, source: &Source, growth: &GrowthWait) {
+        loop {
+            let round = self.prepare(source, growth).await;
+            let max_wait = match round.retry {
+                _ if round.flushing => SHORT_WAIT,
+                Some(retry) => retry.saturating_duration_since(Instant::now()).max(SHORT_WAIT),
+                None => self.parts.config.fetch_wait_max,
+            };
+            let config = &self.parts.config;
+            let request = ReplicaFetch {
+                replica: self.parts.own,
+                replica_epoch: self.parts.epoch,
+                max_wait: max_wait.min(config.fetch_wait_max),
+                min_bytes: config.fetch_min_bytes,
+                max_bytes: config.fetch_response_max_bytes,
+                partitions: round.partitions,
+            };
+            match self.parts.peers.fetch(&source.address, request).await {
+                Ok(answers) => {
+                    self.pauses.reset();
+                    self.take(source, answers).await;
+                }
+                Err(error) => self.failed(source, &error).await,
+            }
+        }
+    }
+
+    /// What the next fetch asks for, once there is something to ask for.
+    async fn prepare(&mut self, source: &Source, growth: &GrowthWait) -> Round {
+        let patient_until = Instant::now() + PATIENCE;
+        loop {
+            let round = self.look(source);
+            let wake = match (round.partitions.is_empty(), round.flushing) {
+                (false, true) => patient_until,
+                (false, false) => return round,
+                (true, _) => match round.retry {
+                    Some(retry) => retry,
+                    None => {
+                        growth.grown().await;
+                        continue;
+                    }
+                },
+            };
+            let left = wake.saturating_duration_since(Instant::now());
+            if timeout(left, growth.grown()).await.is_err() && !round.partitions.is_empty() {
+                return round;
+            }
+        }
+    }
+
+    fn look(&mut self, source: &Source) -> Round {
+        let mut round = Round { partitions: Vec::new(), flushing: false, retry: None };
+        let now = Instant::now();
+        let (leader, config) = (source.address.broker, &self.parts.config);
+        let in_turn = (self.first..source.hosts.len()).chain(0..self.first);
+        for at in in_turn {
+            let (Some(host), Some(progress)) = (source.hosts.get(at), self.progress.get_mut(at)) else {
+                continue;
+            };
+            match progress.next(host, leader, config.fetch_max_bytes, config.rack_aware_reading, now) {
+                Next::Fetch(partition) => round.partitions.push(partition),
+                Next::Flushing => round.flushing = true,
+                Next::Paused(until) => {
+                    round.retry = Some(round.retry.map_or(until, |first| first.min(until)));
+                }
+                Next::Nothing => {}
+            }
+        }
+        round
+    }
+
+    /// Hands each partition what came for it.
+    async fn take(&mut self, source: &Source, answers: Vec<ReplicaFetched>) {
+        let metrics = Arc::clone(&self.parts.metrics);
+        // What the leader has committed and is not here. Kafka's measure, too: how far the leader's log goes is not told.
+        let mut lag = 0;
+        for ReplicaFetched { topic_id, partition, outcome } in answers {
+            let Some(at) = source.places.get(&(topic_id, partition)).copied() else { continue };
+            let (Some(host), Some(progress)) = (source.hosts.get(at), self.progress.get_mut(at)) else {
+                continue;
+            };
+            // Each answers for what was asked once.
+            let Some(asked) = progress.asked.take() else { continue };
+            match outcome {
+                Ok(answer) => {
+                    let mut committed = None;
+                    if let LeaderAnswer::Records { bytes, high_watermark, .. } = &answer {
+                        metrics.bytes_in.add(bytes.len() as u64);
+                        committed = Some(*high_watermark);
+                        if !bytes.is_empty() {
+                            self.first = (at + 1) % source.hosts.len();
+                        }
+                    }
+                    let refused = host.refused_copies();
+                    deliver(host, &asked, answer).await;
+                    if host.refused_copies() == refused {
+                        progress.succeeded();
+                    } else {
+                        progress.refused(asked.leader_epoch, Instant::now());
+                    }
+                    if let Some(committed) = committed {
+                        lag = lag.max(committed - host.view().log_end);
+                    }
+                }
+                Err(error) => {
+                    if progress.refused(asked.leader_epoch, Instant::now()) {
+                        tracing::debug!(partition = ?host, leader = %source.address.broker, %error, "not copied now; it is tried again");
+                    }
+                }
+            }
+        }
+        metrics.note_lag(source.address.broker, lag.max(0).unsigned_abs());
+    }
+
+    async fn failed(&mut self, source: &Source, error: &PeerError) {
+        let PeerAddress { broker, host, port } = &source.address;
+        if self.pauses.is_fresh() {
+            tracing::info!(leader = %broker, %error, "copying from {host}:{port} failed; it is tried again until another broker leads");
+        } else {
+            tracing::debug!(leader = %broker, %error, "copying from {host}:{port} failed again");
+        }
+        self.parts.metrics.fetches_failed.inc();
+        sleep(self.pauses.next()).await;
+    }
+}
+
+/// Brings one answer to its partition.
+async fn deliver(host: &Arc<PartitionHost>, asked: &ReplicaFetchPartition, answer: LeaderAnswer) {
+    let ReplicaFetchPartition { leader_epoch, offset: from, last_epoch, .. } = *asked;
+    let event = |outcome| Event::Fetched(FetchedFromLeader { leader_epoch, from, last_epoch, outcome });
+    match answer {
+        LeaderAnswer::Records { bytes, high_watermark, log_start } => {
+            if bytes.is_empty() && !is_news(host, high_watermark, log_start) {
+                return;
+            }
+            let outcome = FetchedOutcome::Records { bytes, high_watermark, log_start };
+            host.submit(event(outcome));
+        }
+        LeaderAnswer::Diverging { epoch, end } => {
+            let outcome = FetchedOutcome::Diverging(EpochEnd { epoch, end });
+            cut(host, event(outcome)).await;
+        }
+        LeaderAnswer::OutOfRange { log_start, log_end } => {
+            cut(host, event(FetchedOutcome::OutOfRange { log_start, log_end })).await;
+        }
+    }
+}
+
+/// Cutting a log waits for the disk, and so not here.
+async fn cut(host: &Arc<PartitionHost>, event: Event<Waiter>) {
+    let host = Arc::clone(host);
+    if let Err(panicked) = tokio::task::spawn_blocking(move || host.submit(event)).await {
+        tracing::error!(%panicked, "a log could not be cut; this is a bug: please report this line");
+    }
+}
+
+/// True if an answer without records tells a partition something.
+fn is_news(host: &PartitionHost, high_watermark: Offset, log_start: Offset) -> bool {
+    let view = host.view();
+    high_watermark > view.high_watermark || log_start > view.log_start
+}

@@ -1,0 +1,139 @@
+//! Which leaders there are to fetch from, as the metadata has it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use ottla_coordination::config::ReplicationConfig;
+use ottla_coordination::metadata::Image;
+use ottla_record::{BrokerEpoch, BrokerId, PartitionIndex, TopicId};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::follow::fetcher::Fetcher;
+use crate::host::PartitionHost;
+use crate::metrics::replication::ReplicationMetrics;
+use crate::ports::{PeerAddress, PeerTransport};
+use crate::topics::{PartitionSlot, TopicTable};
+
+/// What all fetchers of a broker share.
+pub(crate) struct FetcherParts {
+    pub(crate) own: BrokerId,
+    pub(crate) epoch: BrokerEpoch,
+    pub(crate) config: ReplicationConfig,
+    pub(crate) peers: Arc<dyn PeerTransport>,
+    pub(crate) metrics: Arc<ReplicationMetrics>,
+}
+
+/// What one leader is asked for.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) address: PeerAddress,
+    pub(super) hosts: Vec<Arc<PartitionHost>>,
+    /// Places in `hosts`.
+    pub(super) places: HashMap<(TopicId, PartitionIndex), usize>,
+}
+
+/// The tasks that fetch, one for each broker that leads what this one follows.
+pub(crate) struct ReplicaFetchers {
+    parts: Arc<FetcherParts>,
+    runtime: Handle,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    /// Dropping a sender ends its task.
+    leaders: BTreeMap<BrokerId, watch::Sender<Arc<Source>>>,
+    /// Leaders without an address for brokers, each of which the log names once.
+    unreachable: BTreeSet<BrokerId>,
+    closed: bool,
+}
+
+impl ReplicaFetchers {
+    /// None yet; call it inside the runtime that serves clients.
+    pub(crate) fn new(parts: FetcherParts) -> Self {
+        Self { parts: Arc::new(parts), runtime: Handle::current(), running: Mutex::default() }
+    }
+
+    /// Follows an image that the hosted partitions follow already: fetches begin, end, and turn to other partitions. One
+    /// caller at a time.
+    ///
+    /// A fetch that is waiting is given up only if its leader's partitions changed: after a failover the new leader must be
+    /// asked at once for what it has taken over, not when the wait for the others ends.
+    pub(crate) fn follow(&self, topics: &TopicTable, image: &Image) {
+        let mut led: BTreeMap<BrokerId, Vec<Arc<PartitionHost>>> = BTreeMap::new();
+        for hosted in topics.topics() {
+            let Some(topic) = image.topic_by_id(hosted.id) else { continue };
+            for (slot, (_, partition)) in hosted.partitions().iter().zip(topic.partitions()) {
+                let leader = partition.leader.filter(|leader| *leader != self.parts.own);
+                if let (PartitionSlot::Hosted(host), Some(leader)) = (slot, leader) {
+                    led.entry(leader).or_default().push(Arc::clone(host));
+                }
+            }
+        }
+        let mut running = self.running.lock();
+        if running.closed {
+            return;
+        }
+        running.leaders.retain(|leader, _| led.contains_key(leader));
+        self.parts.metrics.forget_leaders_but(|leader| led.contains_key(&leader));
+        for (leader, mut hosts) in led {
+            let listener = &self.parts.config.inter_broker_listener;
+            let endpoint = image.broker(leader).and_then(|broker| broker.endpoint(listener));
+            let Some(endpoint) = endpoint else {
+                running.leaders.remove(&leader);
+                if running.unreachable.insert(leader) {
+                    tracing::warn!(
+                        %leader,
+                        "this leader has no listener {listener} for other brokers: its partitions are not copied; check inter.broker.listener.name on both"
+                    );
+                }
+                continue;
+            };
+            running.unreachable.remove(&leader);
+            hosts.sort_unstable_by_key(|host| (host.topic_id(), host.index()));
+            let address = PeerAddress { broker: leader, host: endpoint.host.clone(), port: endpoint.port };
+            match running.leaders.get(&leader) {
+                Some(known) => {
+                    let before = known.borrow();
+                    let same = before.address == address
+                        && before.hosts.len() == hosts.len()
+                        && before.hosts.iter().zip(&hosts).all(|(one, other)| Arc::ptr_eq(one, other));
+                    drop(before);
+                    if !same {
+                        known.send_replace(Source::new(address, hosts));
+                    }
+                }
+                None => {
+                    let (sender, source) = watch::channel(Source::new(address, hosts));
+                    self.runtime.spawn(Fetcher::new(Arc::clone(&self.parts)).run(source));
+                    running.leaders.insert(leader, sender);
+                }
+            }
+        }
+    }
+
+    /// Ends all of them.
+    pub(crate) fn close(&self) {
+        let mut running = self.running.lock();
+        running.closed = true;
+        running.leaders.clear();
+    }
+}
+
+impl Source {
+    fn new(address: PeerAddress, hosts: Vec<Arc<PartitionHost>>) -> Arc<Self> {
+        let places = hosts.iter().enumerate().map(|(at, host)| ((host.topic_id(), host.index()), at));
+        Arc::new(Self { places: places.collect(), address, hosts })
+    }
+}
+
+impl fmt::Debug for ReplicaFetchers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplicaFetchers")
+            .field("leaders", &self.running.lock().leaders.len())
+            .finish_non_exhaustive()
+    }
+}

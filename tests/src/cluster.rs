@@ -1,0 +1,440 @@
+//! Several brokers that are a cluster: started together, killed, stopped, wiped and cut off one by one.
+//!
+//! ```no_run
+//! let mut cluster = it::cluster::Plan::under_test(3).start();
+//! cluster.create_topic("orders", 6, &[]);
+//! let leader = cluster.leader("orders", 0);
+//! cluster.kill(leader);
+//! cluster.wait_led("orders");
+//! cluster.restart(leader);
+//! cluster.wait_in_sync("orders");
+//! ```
+//!
+//! Kafka is the peer here too: combined brokers and controllers, with `OTTLA_IT_BROKER=kafka`.
+
+mod network;
+mod view;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rustix::process::Signal;
+
+use crate::batch::{Record, records};
+use crate::broker::{Broker, Kind, Spec};
+use crate::place::{Place, Ports};
+use crate::project::Profile;
+use crate::raw::{Connection, Writer, api, error};
+use crate::{raw, wait};
+
+pub use network::{End, Network};
+pub use view::{PartitionView, View, coordinator, quorum_leader};
+
+/// Three JVMs on a machine with two cores take most of this.
+const ACTIVE_WITHIN: Duration = Duration::from_secs(90);
+/// A leader is elected, or a broker has caught up, well within this.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the others say of a broker they no longer hear.
+const LOST: &str = "this broker is lost: its leaderships move";
+/// What a start after a kill says of what was half written.
+const CUT: [&str; 2] = ["a torn tail was cut off", "a damaged index is built anew"];
+/// What is said of a broker that comes back with an empty disk.
+const EMPTY: [&str; 2] =
+    ["this node has lost its log directory", "this node is not what it shall be in the metadata quorum yet"];
+/// What is said while no majority is there.
+const NO_MAJORITY: [&str; 2] = ["still waiting for a cluster to join", "no producer id could be handed out"];
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What each broker is, without its place.
+    pub spec: Spec,
+    /// How many brokers; their ids count from 1.
+    pub brokers: usize,
+    /// How many of them vote on metadata, the first ones.
+    pub voters: usize,
+    /// Each broker in a network namespace of its own, so that links can be cut; on loopback otherwise.
+    pub own_network: bool,
+    /// Where data is kept, a folder for each broker named by its id; gone with the cluster when `None`.
+    pub data_dir: Option<PathBuf>,
+    /// The data directories of single brokers.
+    pub data_dirs: Vec<(i32, PathBuf)>,
+    /// The ports of the first broker on loopback, the next ones counting up by 10; free ones when `None`.
+    pub first_ports: Option<Ports>,
+}
+
+impl Plan {
+    /// Brokers of the kind under test with their defaults, up to three of them voters.
+    pub fn under_test(brokers: usize) -> Self {
+        Self {
+            spec: Spec::under_test(),
+            brokers,
+            voters: brokers.min(3),
+            own_network: false,
+            data_dir: None,
+            data_dirs: Vec::new(),
+            first_ports: None,
+        }
+    }
+
+    /// The same brokers of a kind of the caller's choice.
+    #[must_use]
+    pub fn of(mut self, kind: Kind, profile: Profile) -> Self {
+        self.spec = Spec { kind, profile, ..self.spec };
+        self
+    }
+
+    /// Sets one configuration value of every broker.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.spec = self.spec.set(key, value);
+        self
+    }
+
+    /// Gives each broker a network namespace.
+    #[must_use]
+    pub fn own_network(mut self) -> Self {
+        self.own_network = true;
+        self
+    }
+
+    /// Starts all of them and waits until each knows each.
+    pub fn start(self) -> Cluster {
+        self.try_start().unwrap_or_else(|error| panic!("starting a cluster: {error:#}"))
+    }
+
+    /// [`Plan::start`] with an error of its own, for the network that needs root.
+    pub fn try_start(self) -> anyhow::Result<Cluster> {
+        let ids: Vec<i32> = (1..).take(self.brokers).collect();
+        let network = self.own_network.then(|| Network::create(&ids)).transpose()?;
+        let start = |place: Place| {
+            let own = self.data_dirs.iter().find(|(id, _)| *id == place.id).map(|(_, folder)| folder.clone());
+            let data_dir = own.or_else(|| Some(self.data_dir.as_ref()?.join(place.id.to_string())));
+            Broker::spawn(Spec { place: Some(place), data_dir, ..self.spec.clone() })
+        };
+        // At once: a voter gives up if the others are long in coming, and Kafka formats a directory for seconds.
+        let brokers = thread::scope(|scope| {
+            let places = self.places(&ids, network.as_ref()).into_iter();
+            let starting: Vec<_> = places.map(|place| scope.spawn(|| start(place))).collect();
+            starting.into_iter().map(|broker| broker.join().expect("no panic")).collect::<anyhow::Result<_>>()
+        })?;
+        let mut cluster = Cluster { kind: self.spec.kind, brokers, network };
+        cluster.brokers.iter_mut().try_for_each(Broker::wait_ready)?;
+        cluster.wait_active()?;
+        Ok(cluster)
+    }
+
+    fn places(&self, ids: &[i32], network: Option<&Network>) -> Vec<Place> {
+        let mut places: Vec<Place> = Vec::new();
+        for (index, id) in ids.iter().enumerate() {
+            let (host, ports) = match (network, self.first_ports) {
+                (Some(network), _) => (network.address(End::Broker(*id)), Ports::WELL_KNOWN),
+                (None, Some(first)) => ("127.0.0.1".to_owned(), first.shifted(index)),
+                (None, None) => ("127.0.0.1".to_owned(), Ports::free()),
+            };
+            let namespace = network.map(|network| network.namespace(*id));
+            let votes = index < self.voters;
+            let brokers = self.brokers;
+            places.push(Place { id: *id, host, ports, voters: String::new(), votes, brokers, namespace });
+        }
+        let voters: Vec<String> = places
+            .iter()
+            .filter(|place| place.votes)
+            .map(|place| Place::voter(place.id, &place.host, place.ports))
+            .collect();
+        places.iter_mut().for_each(|place| place.voters = voters.join(","));
+        places
+    }
+}
+
+/// The running brokers. Dropping it kills them, and fails the test over WARN or ERROR lines nobody announced.
+pub struct Cluster {
+    kind: Kind,
+    brokers: Vec<Broker>,
+    network: Option<Network>,
+}
+
+impl Cluster {
+    /// Which brokers these are.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The ids, from 1.
+    pub fn ids(&self) -> Vec<i32> {
+        (1..).take(self.brokers.len()).collect()
+    }
+
+    /// The addresses of all brokers, as `bootstrap.servers` lists them.
+    pub fn bootstrap(&self) -> String {
+        self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// One broker.
+    pub fn broker(&self, id: i32) -> &Broker {
+        usize::try_from(id - 1).ok().and_then(|index| self.brokers.get(index)).expect("ids count from 1")
+    }
+
+    fn broker_mut(&mut self, id: i32) -> &mut Broker {
+        usize::try_from(id - 1).ok().and_then(|index| self.brokers.get_mut(index)).expect("ids count from 1")
+    }
+
+    /// Its links, when it was started with [`Plan::own_network`].
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("started with a network of its own")
+    }
+
+    /// Announces WARN or ERROR lines that contain `text`, of any broker.
+    pub fn expect_log(&mut self, text: &str) {
+        self.brokers.iter_mut().for_each(|broker| broker.expect_log(text));
+    }
+
+    /// WARN and ERROR lines that were not announced, with the id of who said them.
+    pub fn surprising_lines(&self) -> Vec<String> {
+        let of_one = |(id, broker): (i32, &Broker)| {
+            broker.surprising_lines().into_iter().map(move |line| format!("broker {id}: {line}"))
+        };
+        (1..).zip(&self.brokers).flat_map(of_one).collect()
+    }
+
+    /// `kill -9`, and waits until the process is gone. What is said of it is announced.
+    pub fn kill(&mut self, id: i32) {
+        self.expect_log(LOST);
+        CUT.iter().for_each(|text| self.expect_log(text));
+        self.broker_mut(id).kill();
+    }
+
+    /// SIGTERM, and waits for the exit: a controlled shutdown.
+    pub fn terminate(&mut self, id: i32) -> ExitStatus {
+        self.broker_mut(id).terminate()
+    }
+
+    /// SIGTERM to all at once, and waits for their exits.
+    pub fn terminate_all(&mut self) {
+        for broker in &mut self.brokers {
+            if broker.is_running() {
+                broker.signal(Signal::TERM);
+            }
+        }
+        for broker in &mut self.brokers {
+            broker.wait_exit();
+        }
+    }
+
+    /// Whether a broker's process is there, stopped or not.
+    pub fn is_running(&mut self, id: i32) -> bool {
+        self.broker_mut(id).is_running()
+    }
+
+    /// SIGSTOP: the host has fallen silent, its sockets open.
+    pub fn freeze(&mut self, id: i32) {
+        self.expect_log(LOST);
+        self.broker(id).signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self, id: i32) {
+        self.broker(id).signal(Signal::CONT);
+    }
+
+    /// Starts a broker that was killed or terminated, and waits until it answers.
+    pub fn restart(&mut self, id: i32) {
+        self.broker_mut(id).restart();
+    }
+
+    /// Starts brokers together and then waits for them: a majority may be needed before any of them answers.
+    pub fn restart_all(&mut self, ids: &[i32]) {
+        if ids.len() * 2 > self.brokers.len() {
+            NO_MAJORITY.iter().for_each(|text| self.expect_log(text));
+        }
+        for id in ids {
+            self.broker_mut(*id).respawn().expect("a second start");
+        }
+        for id in ids {
+            self.broker_mut(*id)
+                .wait_ready()
+                .unwrap_or_else(|error| panic!("restarting broker {id}: {error:#}"));
+        }
+    }
+
+    /// Removes everything a broker has on its disk, after [`Cluster::kill`].
+    pub fn wipe(&mut self, id: i32) {
+        EMPTY.iter().for_each(|text| self.expect_log(text));
+        let broker = self.broker_mut(id);
+        assert!(!broker.is_running(), "broker {id} is killed before its disk is wiped");
+        std::fs::remove_dir_all(broker.data_dir()).expect("the data directory goes");
+    }
+
+    /// Where a broker keeps its data.
+    pub fn data_dir(&self, id: i32) -> &Path {
+        self.broker(id).data_dir()
+    }
+
+    /// Waits until every broker knows every broker as live.
+    pub fn wait_active(&self) -> anyhow::Result<()> {
+        let ids = self.ids();
+        for id in &ids {
+            let address = self.broker(*id).address();
+            wait::until(&format!("broker {id} to know all of them"), ACTIVE_WITHIN, || {
+                let view = View::ask(&address, None)?;
+                let known: Vec<i32> = view.brokers.keys().copied().collect();
+                ensure!(known == ids, "it knows {known:?}");
+                Ok(Some(()))
+            })
+            .with_context(|| format!("the end of its log:\n{}", self.log_tail(*id)))?;
+        }
+        Ok(())
+    }
+
+    /// The last lines of a broker's log.
+    pub fn log_tail(&self, id: i32) -> String {
+        let log = self.broker(id).log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// What the first broker that answers says of the cluster, and of a topic if one is named.
+    pub fn view(&self, topic: Option<&str>) -> anyhow::Result<View> {
+        self.ask(|address| View::ask(address, topic))
+    }
+
+    /// The first answer of any broker.
+    fn ask<T>(&self, question: impl Fn(&str) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.ask_broker(|broker| question(&broker.address()))
+    }
+
+    fn ask_broker<T>(&self, question: impl Fn(&Broker) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let mut last = anyhow::anyhow!("there is no broker");
+        for broker in &self.brokers {
+            match question(broker) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Who leads a partition, waiting for somebody to.
+    pub fn leader(&self, topic: &str, partition: i32) -> i32 {
+        let leader = wait::until("a leader", SETTLED_WITHIN, || {
+            let view = self.view(Some(topic))?;
+            let index = usize::try_from(partition)?;
+            Ok(view.partitions.get(index).context("the partition is there")?.leader)
+        });
+        leader.unwrap_or_else(|error| panic!("the leader of {topic}-{partition}: {error:#}"))
+    }
+
+    /// Who leads the metadata quorum.
+    pub fn quorum_leader(&self) -> i32 {
+        let leader = wait::until("a leader of the quorum", SETTLED_WITHIN, || {
+            self.ask_broker(|broker| quorum_leader(&broker.address(), &broker.api_address()))
+        });
+        leader.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Who coordinates a group, waiting for a live broker to.
+    pub fn coordinator(&self, group: &str) -> i32 {
+        let found = wait::until("a coordinator", SETTLED_WITHIN, || {
+            let id = self.ask(|address| coordinator(address, group))?;
+            // A broker may not have heard yet that this one is gone.
+            View::ask(&self.broker(id).address(), None).map(|_| Some(id))
+        });
+        found.unwrap_or_else(|error| panic!("{group}: {error:#}"))
+    }
+
+    /// Creates a topic with up to three replicas, and waits until it is led and in sync.
+    pub fn create_topic(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
+        let copies = i16::try_from(self.brokers.len().min(3)).expect("at most 3");
+        self.ask(|address| create(address, topic, partitions, copies, configs))
+            .unwrap_or_else(|error| panic!("creating {topic}: {error:#}"));
+        self.wait_in_sync(topic);
+    }
+
+    /// Waits until every partition of a topic is led by a broker that serves it.
+    pub fn wait_led(&self, topic: &str) {
+        self.settle(topic, "leaders that serve", |view| {
+            for partition in &view.partitions {
+                let leader = partition.leader.with_context(|| format!("{partition:?}"))?;
+                let address = view.brokers.get(&leader).context("the leader is live")?;
+                let mut connection = Connection::open(address)?;
+                let (code, _) = connection.list_offset(topic, partition.index, -1)?;
+                ensure!(code == error::NONE, "ListOffsets of {partition:?}: error {code}");
+            }
+            Ok(())
+        });
+    }
+
+    /// Waits until every replica of a topic is in sync, and every partition led.
+    pub fn wait_in_sync(&self, topic: &str) {
+        self.settle(topic, "a full ISR", |view| {
+            for partition in &view.partitions {
+                ensure!(
+                    partition.leader.is_some() && partition.in_sync.len() == partition.replicas.len(),
+                    "{partition:?}"
+                );
+            }
+            Ok(())
+        });
+        self.wait_led(topic);
+    }
+
+    fn settle(&self, topic: &str, what: &str, is_settled: impl Fn(&View) -> anyhow::Result<()>) {
+        let settled = wait::until(what, SETTLED_WITHIN, || {
+            let view = self.view(Some(topic))?;
+            ensure!(!view.partitions.is_empty(), "{topic} is not there");
+            is_settled(&view).map(Some)
+        });
+        settled.unwrap_or_else(|error| panic!("{topic}: {error:#}"));
+    }
+
+    /// A new connection to the leader of a partition.
+    pub fn connect_to_leader(&self, topic: &str, partition: i32) -> Connection {
+        self.broker(self.leader(topic, partition)).connect()
+    }
+
+    /// Everything that stands below a partition's high watermark, read from its leader.
+    pub fn read_all(&self, topic: &str, partition: i32) -> Vec<Record> {
+        self.wait_led(topic);
+        let read = read(&mut self.connect_to_leader(topic, partition), topic, partition);
+        read.unwrap_or_else(|error| panic!("reading {topic}-{partition}: {error:#}"))
+    }
+}
+
+fn create(
+    address: &str,
+    topic: &str,
+    partitions: i32,
+    copies: i16,
+    configs: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let mut connection = Connection::open(address)?;
+    let body = Writer::default().i32(1).string(topic).i32(partitions).i16(copies).i32(0);
+    let body = body.array(configs, |writer, (key, value)| writer.string(key).string(value));
+    let answer = connection.call(api::CREATE_TOPICS, 4, &body.i32(30_000).i8(0).0)?;
+    for (name, code, message) in raw::created(&answer)? {
+        ensure!(code == error::NONE, "{name:?}: error {code} {message:?}");
+    }
+    Ok(())
+}
+
+fn read(connection: &mut Connection, topic: &str, partition: i32) -> anyhow::Result<Vec<Record>> {
+    let (code, end) = connection.list_offset(topic, partition, -1)?;
+    ensure!(code == error::NONE, "ListOffsets: error {code}");
+    let (_, mut position) = connection.list_offset(topic, partition, -2)?;
+    let mut found = Vec::new();
+    while position < end {
+        let fetched = connection.fetch(topic, partition, position)?;
+        ensure!(fetched.error == error::NONE, "Fetch at {position}: error {}", fetched.error);
+        // A batch comes whole, also when asked for from its middle.
+        let new = records(&fetched.records).into_iter().filter(|record| record.offset >= position);
+        let before = found.len();
+        found.extend(new);
+        ensure!(found.len() > before, "nothing at {position}, below the end {end}");
+        position = found.last().map_or(position, |record: &Record| record.offset + 1);
+    }
+    Ok(found)
+}

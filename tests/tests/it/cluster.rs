@@ -1,0 +1,141 @@
+//! Three brokers that are one cluster: what is acknowledged survives each of them.
+
+use std::time::{Duration, Instant};
+
+use it::cluster::{Cluster, Plan};
+use it::history::{Stored, Violation, check};
+use it::tools::{self, Tool};
+use it::writer::Writer;
+
+const TOPIC: &str = "orders";
+const PARTITIONS: i32 = 3;
+/// Records of each partition between two steps of a story.
+const SOME: usize = 50;
+/// What a story waits for records to go on after a fault.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Two writers on a fresh topic of a fresh cluster.
+struct Story {
+    cluster: Cluster,
+    writers: Vec<Writer>,
+}
+
+impl Story {
+    /// `None` after a loud skip.
+    fn begin() -> Option<Self> {
+        if !tools::require(&[Tool::Python]) {
+            return None;
+        }
+        let cluster = Plan::under_test(3).start();
+        cluster.create_topic(TOPIC, PARTITIONS, &[]);
+        let start = |name| Writer::start(&cluster.bootstrap(), TOPIC, name, PARTITIONS, 300);
+        let writers = ["a", "b"].map(start).into();
+        let mut story = Self { cluster, writers };
+        story.go_on();
+        Some(story)
+    }
+
+    /// Waits until every partition has taken more records of every writer.
+    fn go_on(&mut self) {
+        for writer in &mut self.writers {
+            writer.wait_progress(SOME, RECOVERED_WITHIN).unwrap();
+        }
+    }
+
+    fn longest_gap(&self, from: Instant) -> Duration {
+        self.writers.iter().map(|writer| writer.longest_gap(from)).max().unwrap_or_default()
+    }
+
+    /// Every record once, in order, and no write that was not acknowledged in the end.
+    fn end(self) {
+        let writes: Vec<_> = self.writers.into_iter().map(|writer| writer.finish().unwrap()).collect();
+        self.cluster.wait_in_sync(TOPIC);
+        let mut stored = Stored::default();
+        for partition in 0..PARTITIONS {
+            stored.add(partition, &self.cluster.read_all(TOPIC, partition));
+        }
+        let violations: Vec<String> =
+            check(&writes, &stored, PARTITIONS).iter().map(Violation::to_string).collect();
+        assert!(violations.is_empty(), "{}", violations.join("\n"));
+        for writes in &writes {
+            assert_eq!(writes.acknowledged.len() as u64, writes.sent, "writer {}", writes.name);
+        }
+        eprintln!("{} records", stored.count());
+    }
+}
+
+#[test]
+fn a_killed_leader_is_replaced_and_comes_back() {
+    let Some(mut story) = Story::begin() else { return };
+    let leader = story.cluster.leader(TOPIC, 0);
+    let killed = Instant::now();
+    story.cluster.kill(leader);
+    story.go_on();
+    eprintln!("outage {:?}", story.longest_gap(killed));
+    assert_ne!(story.cluster.leader(TOPIC, 0), leader);
+    story.cluster.restart(leader);
+    story.cluster.wait_in_sync(TOPIC);
+    story.go_on();
+    story.end();
+}
+
+#[test]
+fn two_of_three_are_killed_and_then_all_three() {
+    let Some(mut story) = Story::begin() else { return };
+    story.cluster.kill(1);
+    story.cluster.kill(2);
+    story.cluster.restart_all(&[1, 2]);
+    story.go_on();
+    for id in [1, 2, 3] {
+        story.cluster.kill(id);
+    }
+    story.cluster.restart_all(&[1, 2, 3]);
+    story.go_on();
+    story.end();
+}
+
+#[test]
+fn a_broker_that_lost_its_disk_is_filled_again() {
+    let Some(mut story) = Story::begin() else { return };
+    let leader = story.cluster.leader(TOPIC, 1);
+    story.cluster.kill(leader);
+    story.cluster.wipe(leader);
+    story.go_on();
+    story.cluster.restart(leader);
+    story.cluster.wait_in_sync(TOPIC);
+    story.go_on();
+    // The others can go now: what the refilled one has is everything.
+    let other = story.cluster.ids().into_iter().find(|id| *id != leader).unwrap();
+    story.cluster.kill(other);
+    story.go_on();
+    story.cluster.restart(other);
+    story.end();
+}
+
+#[test]
+fn a_silent_leader_is_replaced_and_speaks_again() {
+    let Some(mut story) = Story::begin() else { return };
+    let leader = story.cluster.leader(TOPIC, 2);
+    let frozen = Instant::now();
+    story.cluster.freeze(leader);
+    story.go_on();
+    eprintln!("outage {:?}", story.longest_gap(frozen));
+    story.cluster.thaw(leader);
+    story.cluster.wait_in_sync(TOPIC);
+    story.go_on();
+    story.end();
+}
+
+#[test]
+fn a_rolling_restart_stops_nobody_for_long() {
+    let Some(mut story) = Story::begin() else { return };
+    let began = Instant::now();
+    for id in story.cluster.ids() {
+        assert!(story.cluster.terminate(id).success());
+        story.go_on();
+        story.cluster.restart(id);
+        story.cluster.wait_in_sync(TOPIC);
+    }
+    eprintln!("longest pause {:?}", story.longest_gap(began));
+    story.end();
+}

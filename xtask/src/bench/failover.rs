@@ -1,0 +1,187 @@
+//! `cargo xtask bench failover`: how long nobody can write to a partition when its leader dies or falls silent.
+//!
+//! Three brokers, a fresh topic of three partitions and three replicas each round, `acks=all`, `min.insync.replicas=2`, one
+//! idempotent librdkafka producer (`tests/clients/history_writer.py`) that sends 200 records a second in turn. The outage is the
+//! longest time between two acknowledgements of one partition from the fault on. In the end of each round everything is read and held
+//! against what was acknowledged.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use it::broker::Kind;
+use it::cluster::{Cluster, Plan};
+use it::history::{Stored, Violation, check};
+use it::project::{self, Profile};
+use it::tools::{KAFKA_VERSION, Tool};
+use it::writer::Writer;
+
+use super::machine::{self, Machine};
+use super::report::{Sample, cell};
+use crate::kafka_jars;
+
+const PARTITIONS: i32 = 3;
+const PER_SECOND: u32 = 200;
+/// Long enough for each partition to be written to steadily before the fault, and again after it.
+const STEADY: Duration = Duration::from_secs(2);
+const RECOVERED_WITHIN: Duration = Duration::from_secs(90);
+
+/// How often to measure, and whom.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// How often a leader is killed; it is stopped a third as often.
+    #[arg(long, default_value_t = 10)]
+    rounds: usize,
+    /// Measures brokers of one kind only: shows that it works; nothing is written.
+    #[arg(long, value_parser = ["ottla", "kafka"])]
+    only: Option<String>,
+    /// The document to write, below the workspace's root.
+    #[arg(long, default_value = "docs/failover.md")]
+    output: PathBuf,
+}
+
+/// What happens to a leader.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    label: &'static str,
+    /// The victim leads the metadata quorum as well.
+    quorum: bool,
+    /// SIGSTOP, and no closed connection tells anybody.
+    silent: bool,
+    /// The most we aim at, in ms: median and worst.
+    target: (f64, f64),
+}
+
+const CASES: [Case; 4] = [
+    Case { label: "kill -9 of a leader", quorum: false, silent: false, target: (500.0, 1_000.0) },
+    Case {
+        label: "kill -9 of a leader that leads the quorum too",
+        quorum: true,
+        silent: false,
+        target: (1_000.0, 1_000.0),
+    },
+    Case { label: "SIGSTOP of a leader", quorum: false, silent: true, target: (2_500.0, 2_500.0) },
+    Case {
+        label: "SIGSTOP of a leader that leads the quorum too",
+        quorum: true,
+        silent: true,
+        target: (2_500.0, 2_500.0),
+    },
+];
+
+/// Measures both and writes the document.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    ensure!(Tool::Python.is_present(), "the producer is Python's: `cargo xtask tools` installs it");
+    let is_wanted = |kind: &Kind| match options.only.as_deref() {
+        Some("kafka") => *kind == Kind::Kafka,
+        Some(_) => *kind == Kind::Ottla,
+        None => true,
+    };
+    let machine = machine::describe()?;
+    let mut samples = Vec::new();
+    for kind in [Kind::Kafka, Kind::Ottla].into_iter().filter(is_wanted) {
+        if kind == Kind::Kafka {
+            kafka_jars::kafka_jars()?;
+        }
+        measure(kind, options.rounds, &mut samples)?;
+    }
+    let document = document(&machine, options.rounds, &samples);
+    if options.only.is_some() {
+        println!("{document}");
+    } else {
+        let path = project::root().join(&options.output);
+        std::fs::write(&path, document)?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+fn measure(kind: Kind, rounds: usize, samples: &mut Vec<Sample>) -> anyhow::Result<()> {
+    let mut cluster = Plan::under_test(3).of(kind, Profile::Release).try_start()?;
+    // A broker that misses another says so; that is what is asked for here.
+    cluster.expect_log("");
+    for case in CASES {
+        let count = if case.silent { rounds.div_ceil(3) } else { rounds };
+        for round in 1..=count {
+            let outage =
+                outage(&mut cluster, case, round).with_context(|| format!("{kind:?}: {}", case.label))?;
+            let value = outage.as_secs_f64() * 1e3;
+            eprintln!("{kind:?} {:<46} {round:>2}  {value:>7.0} ms", case.label);
+            samples.push(Sample { kind, metric: case.label.to_owned(), unit: "ms", value });
+        }
+    }
+    Ok(())
+}
+
+/// One round on a topic of its own, whose leaders are spread as the cluster likes.
+fn outage(cluster: &mut Cluster, case: Case, round: usize) -> anyhow::Result<Duration> {
+    let topic = format!("failover-{}-{}-{round}", case.quorum, case.silent);
+    cluster.create_topic(&topic, PARTITIONS, &[]);
+    let victim = victim(cluster, &topic, case.quorum)?;
+    let mut writer = Writer::start(&cluster.bootstrap(), &topic, "w", PARTITIONS, PER_SECOND);
+    let steady = (PER_SECOND as usize * STEADY.as_secs() as usize) / PARTITIONS as usize;
+    writer.wait_progress(steady, RECOVERED_WITHIN)?;
+    let fault = Instant::now();
+    if case.silent {
+        cluster.freeze(victim)
+    } else {
+        cluster.kill(victim)
+    }
+    writer.wait_progress(steady, RECOVERED_WITHIN)?;
+    let outage = writer.longest_gap(fault);
+    if case.silent {
+        cluster.thaw(victim)
+    } else {
+        cluster.restart(victim)
+    }
+    let writes = writer.finish()?;
+    cluster.wait_active()?;
+    cluster.wait_in_sync(&topic);
+    let mut stored = Stored::default();
+    for partition in 0..PARTITIONS {
+        stored.add(partition, &cluster.read_all(&topic, partition));
+    }
+    let violations = check(&[writes], &stored, PARTITIONS);
+    let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    ensure!(told.is_empty(), "round {round}: {}", told.join("\n"));
+    // The next round meets a cluster at rest.
+    thread::sleep(STEADY);
+    Ok(outage)
+}
+
+/// Who is hit: a leader of the topic that leads the quorum as well, or one that does not.
+fn victim(cluster: &Cluster, topic: &str, quorum: bool) -> anyhow::Result<i32> {
+    let head = cluster.quorum_leader();
+    let leaders: Vec<i32> = (0..PARTITIONS).map(|partition| cluster.leader(topic, partition)).collect();
+    let victim = leaders.iter().copied().find(|leader| (*leader == head) == quorum);
+    victim.with_context(|| format!("the quorum is led by {head} and the topic by {leaders:?}"))
+}
+
+fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> String {
+    let mut text = format!(
+        "# Failover\n\n\
+         Written by `cargo xtask bench failover` on {} at commit {}.\n\
+         {}.\n\n\
+         Three brokers of Apache Kafka {KAFKA_VERSION} (`-Xmx512m` each, G1, logging off), then three of Ottla, on loopback of one machine, in one run;\n\
+         figures of different runs do not compare. Each round has a topic of its own with three partitions and three replicas, `acks=all`,\n\
+         `min.insync.replicas=2` and an idempotent librdkafka producer of {PER_SECOND} records a second. A leader is killed {rounds} times, and\n\
+         stopped {} times. The outage is the longest time between two acknowledgements of one partition from the fault on, as the client\n\
+         sees it, its own retries included (`socket.timeout.ms=1000`: a silent host closes no connection). After each round all\n\
+         records were read: none acknowledged was lost, none doubled, none out of order.\n\n\
+         Medians, with the lowest and highest in brackets. The target is Ottla's: median, worst.\n\n\
+         | outage | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|\n",
+        machine.day,
+        machine.commit,
+        machine.hardware,
+        rounds.div_ceil(3)
+    );
+    for Case { label, target: (median, worst), .. } in CASES {
+        let kafka = cell(samples, Kind::Kafka, label);
+        let ottla = cell(samples, Kind::Ottla, label);
+        let _ = writeln!(text, "| {label} | ms | {kafka} | {ottla} | ≤ {median}, ≤ {worst} |");
+    }
+    text
+}
