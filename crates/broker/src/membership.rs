@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use ottla_node::Node;
 use ottla_node::coordination::config::{BrokerConfig, SessionSettings};
 use ottla_node::coordination::metadata::{
     BeginShutdown, Command, Endpoint, RegisterBroker, RegisterBrokerError, Response, UnfenceBroker,
 };
 use ottla_node::record::{BrokerEpoch, BrokerId, ClusterId, Incarnation, Uuid};
-use ottla_node::Node;
 use ottla_node::storage::LogDirectory;
 use ottla_quorum::{
     Announcement, ControlConfig, Identity, IfMissing, LivenessConfig, Quorum, QuorumConfig, Voter,

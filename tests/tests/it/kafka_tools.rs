@@ -214,7 +214,10 @@ fn partitions_are_reassigned_verified_and_listed() {
     };
     let there = file("there.json", own);
     let executed = operator.succeeds(REASSIGN, &format!("--execute --reassignment-json-file {there}"));
-    assert!(executed.contains("Successfully started partition reassignments for moved-0,moved-1"), "{executed}");
+    assert!(
+        executed.contains("Successfully started partition reassignments for moved-0,moved-1"),
+        "{executed}"
+    );
     let verified = operator.succeeds(REASSIGN, &format!("--verify --reassignment-json-file {there}"));
     assert!(verified.contains("Reassignment of partition moved-0 is completed."), "{verified}");
     let idle = operator.succeeds(REASSIGN, &format!("--cancel --reassignment-json-file {there}"));

@@ -1,7 +1,7 @@
-//! Leaderships that return to the preferred leaders by themselves (`auto.leader.rebalance.enable`).
+//! Leaderships that could return to the preferred leaders (`auto.leader.rebalance.enable`).
 //!
-//! Whoever was lost and came back leads nothing any more, and others do its work. The controller asks here every
-//! `leader.imbalance.check.interval.seconds`. Kafka 4 has no threshold any more (`leader.imbalance.per.broker.percentage` went
+//! Whoever was lost and came back leads nothing any more, and others do its work. A controller is to ask here every
+//! `leader.imbalance.check.interval.seconds`; none does yet, so both keys are only accepted. Kafka 4 has no threshold any more (`leader.imbalance.per.broker.percentage` went
 //! with ZooKeeper): each partition that can be led by its preferred leader is.
 
 use super::command::{ElectLeaders, Election};

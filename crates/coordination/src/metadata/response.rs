@@ -315,9 +315,11 @@ pub enum AlterPartitionError {
     /// A member is fenced, going, or registered anew since the leader counted it (`INELIGIBLE_REPLICA`).
     #[error("The new ISR contains at least one ineligible replica.")]
     IneligibleReplica,
-    /// The change was made, and it ended a move of the partition to other brokers, one of which leads now. The asker waits for
-    /// the image; until then whoever it asked for still counts (`NEW_LEADER_ELECTED`).
-    #[error("The AlterPartition request successfully updated the partition state but the leader has changed.")]
+    /// The change was made, and it ended a move of the partition to other brokers: one of them leads now, or the asker in a newer
+    /// term. It waits for the image; until then whoever it asked for still counts (`NEW_LEADER_ELECTED`).
+    #[error(
+        "The AlterPartition request successfully updated the partition state but the leader has changed."
+    )]
     NewLeaderElected,
 }
 

@@ -25,8 +25,9 @@ impl Image {
                 self.replace_partition(change.topic, change.partition, partition.clone());
             }
             results.push(decided.and_then(|p| {
-                // It ended a move that takes the asker's leadership: it may not take the new set for its own.
-                if p.leader != Some(command.broker) {
+                // It ended a move. The asker may not take the new set for its own in the term it knows: another leads, or it
+                // leads itself in a newer term, of which only the image tells it.
+                if p.leader != Some(command.broker) || p.leader_epoch != change.leader_epoch {
                     return Err(AlterPartitionError::NewLeaderElected);
                 }
                 let Partition { leader, leader_epoch, isr, partition_epoch, .. } = p;

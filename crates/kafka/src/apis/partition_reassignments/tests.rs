@@ -67,7 +67,8 @@ fn each_partition_is_answered_in_its_place() {
     let fixed = request(&[("t", &[(0, Some(&[1]))])], true);
     expect![[r#"
         t-0 NONE None
-    "#]].assert_eq(&applied(&mut image, &fixed));
+    "#]]
+    .assert_eq(&applied(&mut image, &fixed));
 }
 
 #[test]
@@ -116,9 +117,11 @@ fn moves_are_listed_all_or_by_name() {
         a-0 [2, 1] +[2] -[1]
         a-2 [1, 2] +[2] -[]
         b-0 [2, 1] +[2] -[]
-    "#]].assert_eq(&listed(None));
+    "#]]
+    .assert_eq(&listed(None));
     expect![[r#"
         NONE
         a-0 [2, 1] +[2] -[1]
-    "#]].assert_eq(&listed(Some(&[("a", &[0, 1, 9]), ("c", &[0]), ("b", &[])])));
+    "#]]
+    .assert_eq(&listed(Some(&[("a", &[0, 1, 9]), ("c", &[0]), ("b", &[])])));
 }
