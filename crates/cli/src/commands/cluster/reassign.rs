@@ -132,8 +132,12 @@ impl Reassign {
                 }))?;
                 continue;
             }
-            let what =
-                wanted.to.as_ref().map_or_else(|| "cancelled".to_owned(), |to| format!("to {}", ids(to)));
+            let what = match &wanted.to {
+                Some(to) => format!("to {}", ids(to)),
+                None if error.is_some() => "not cancelled".to_owned(),
+                None if self.execute => "cancelled".to_owned(),
+                None => "to be cancelled".to_owned(),
+            };
             let name = format!("{}-{}", wanted.topic, wanted.partition);
             match error {
                 None => output.text(format_args!("{name}: {what}"))?,
@@ -141,8 +145,12 @@ impl Reassign {
             }
         }
         if refused > 0 {
-            let refused = count(i64::try_from(refused).unwrap_or(i64::MAX), "partition");
-            return Err(Failure::Failed(format!("{refused} cannot be moved")));
+            let refused = i64::try_from(refused).unwrap_or(i64::MAX);
+            return Err(Failure::Failed(if self.cancel {
+                format!("{} could not be cancelled", count(refused, "move"))
+            } else {
+                format!("{} cannot be moved", count(refused, "partition"))
+            }));
         }
         if output.is_json() {
             return Ok(());

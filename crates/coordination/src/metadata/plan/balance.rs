@@ -122,7 +122,7 @@ fn uneven_pair(layout: &Layout) -> Option<((usize, BrokerId), (usize, BrokerId))
             let gap = heavy - light;
             let larger = largest(layout, *from);
             let smaller = largest(layout, *to);
-            let mut best: Option<(u64, (usize, BrokerId), (usize, BrokerId))> = None;
+            let mut best: Option<(u64, usize, usize)> = None;
             for (size, at) in larger {
                 let exchange = smaller.iter().filter(|(other, _)| *other < size && size - other < gap);
                 for (other_size, other) in exchange {
@@ -130,12 +130,12 @@ fn uneven_pair(layout: &Layout) -> Option<((usize, BrokerId), (usize, BrokerId))
                     if best.is_none_or(|(least, ..)| rest < least)
                         && may_exchange(layout, at, *other, *from, *to)
                     {
-                        best = Some((rest, (at, *from), (*other, *to)));
+                        best = Some((rest, at, *other));
                     }
                 }
             }
-            if let Some((_, this, that)) = best {
-                return Some((this, that));
+            if let Some((_, at, other)) = best {
+                return Some(((at, *from), (other, *to)));
             }
         }
     }
