@@ -38,6 +38,9 @@ const ACTIVE_WITHIN: Duration = Duration::from_secs(90);
 /// A leader is elected, or a broker has caught up, well within this.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
+/// openraft tells of every try that fails, ten a second, from the first one, when the voters do not know each other yet. What it
+/// comes to the broker says in lines of its own, and those count.
+const RAFT: &str = " openraft::";
 /// What the others say of a broker they no longer hear.
 const LOST: &str = "this broker is lost: its leaderships move";
 /// What a start after a kill says of what was half written.
@@ -123,6 +126,7 @@ impl Plan {
             starting.into_iter().map(|broker| broker.join().expect("no panic")).collect::<anyhow::Result<_>>()
         })?;
         let mut cluster = Cluster { kind: self.spec.kind, brokers, network };
+        cluster.expect_log(RAFT);
         cluster.brokers.iter_mut().try_for_each(Broker::wait_ready)?;
         cluster.wait_active()?;
         Ok(cluster)
@@ -210,6 +214,8 @@ impl Cluster {
 
     /// SIGTERM, and waits for the exit: a controlled shutdown.
     pub fn terminate(&mut self, id: i32) -> ExitStatus {
+        // Its goodbye and the end of its connections are two messages, and the second may be seen first.
+        self.expect_log(LOST);
         self.broker_mut(id).terminate()
     }
 

@@ -160,10 +160,13 @@ impl fmt::Display for Violation {
     }
 }
 
+/// Where each of a writer's values stands: partition and offset, by its number.
+type Places = BTreeMap<u64, Vec<(i32, i64)>>;
+
 /// Every promise that what is stored breaks to these writers of `partitions` partitions.
 pub fn check(writers: &[Writes], stored: &Stored, partitions: i32) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut places: BTreeMap<&str, BTreeMap<u64, Vec<(i32, i64)>>> = BTreeMap::new();
+    let mut places: BTreeMap<&str, Places> = BTreeMap::new();
     for (partition, values) in &stored.0 {
         let mut highest: BTreeMap<&str, u64> = BTreeMap::new();
         for (offset, value) in values {

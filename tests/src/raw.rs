@@ -387,8 +387,11 @@ impl Connection {
     }
 }
 
-/// What CreateTopics 4 answered: name, error code and message of each topic.
-pub fn created(answer: &[u8]) -> anyhow::Result<Vec<(Option<String>, i16, Option<String>)>> {
+/// Name, error code and message of one topic in an answer of CreateTopics.
+type Created = (Option<String>, i16, Option<String>);
+
+/// What CreateTopics 4 answered for each topic.
+pub fn created(answer: &[u8]) -> anyhow::Result<Vec<Created>> {
     let mut reader = Reader(answer);
     reader.i32()?;
     reader.array(|reader| Ok((reader.string()?, reader.i16()?, reader.string()?)))

@@ -34,11 +34,17 @@ impl SmallDisk {
 
     /// Fills it until only so many bytes are left.
     pub fn fill(&self, left: u64) -> std::io::Result<()> {
-        let free = rustix::fs::statvfs(self.path())?;
-        let ballast = (free.f_bavail * free.f_frsize).saturating_sub(left);
         let file = std::fs::File::create(self.ballast())?;
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, ballast)?;
-        Ok(())
+        let mut tries = 0;
+        loop {
+            let free = rustix::fs::statvfs(self.path())?;
+            let ballast = (free.f_bavail * free.f_frsize).saturating_sub(left);
+            match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, ballast) {
+                // A broker that writes meanwhile took some of it.
+                Err(rustix::io::Errno::NOSPC) if tries < 20 => tries += 1,
+                outcome => return Ok(outcome?),
+            }
+        }
     }
 
     /// Takes back what [`SmallDisk::fill`] took.

@@ -36,7 +36,7 @@ struct Image {
     /// The build stage's `RUN`s in the source tree.
     commands: Vec<String>,
     /// From the build stage to the image, with the owner.
-    copies: Vec<(String, String, Option<(u32, u32)>)>,
+    copies: Vec<Copied>,
     user: (u32, u32),
     entrypoint: Vec<String>,
     command: Vec<String>,
@@ -200,7 +200,10 @@ fn instructions(text: &str) -> Vec<(String, String)> {
     joined.lines().filter_map(split).collect()
 }
 
-fn copied(rest: &str) -> anyhow::Result<(String, String, Option<(u32, u32)>)> {
+/// From where, to where, and whose it is there.
+type Copied = (String, String, Option<(u32, u32)>);
+
+fn copied(rest: &str) -> anyhow::Result<Copied> {
     let mut words = rest.split_whitespace().peekable();
     let mut to_whom = None;
     while let Some(flag) = words.next_if(|word| word.starts_with("--")) {

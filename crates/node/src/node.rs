@@ -228,6 +228,15 @@ impl Node {
         self.closing.subscribe()
     }
 
+    /// The node that leads the metadata quorum, as this one knows it; `None` during an election.
+    pub fn controller(&self) -> Option<BrokerId> {
+        match self.metadata.quorum() {
+            Some(status) => status.leader,
+            // Without a quorum behind it the metadata are this node's own.
+            None => Some(self.id()),
+        }
+    }
+
     /// How long the oldest flush that is not finished has been waiting or running; `None` if there is none.
     pub fn oldest_unfinished_flush(&self) -> Option<std::time::Duration> {
         Some(self.shell.flusher.oldest_unfinished()).filter(|age| !age.is_zero())

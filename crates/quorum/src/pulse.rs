@@ -56,7 +56,7 @@ impl Pulse {
         let mut metrics = self.core.raft.metrics();
         let mut streams: JoinSet<()> = JoinSet::new();
         let mut open: BTreeMap<(Party, String), AbortHandle> = BTreeMap::new();
-        streams.spawn(self.clone().to_itself());
+        streams.spawn(self.clone().beat_here());
         loop {
             let voters = self.voters(&metrics.borrow_and_update());
             open.retain(|to, stream| {
@@ -67,7 +67,7 @@ impl Pulse {
                 stays
             });
             for to in voters {
-                let start = || streams.spawn(self.clone().to_voter(to.0, to.1.clone()));
+                let start = || streams.spawn(self.clone().beat_at(to.0, to.1.clone()));
                 open.entry(to.clone()).or_insert_with(start);
             }
             tokio::select! {
@@ -89,7 +89,7 @@ impl Pulse {
     }
 
     /// This node's own controller hears of it without a network.
-    async fn to_itself(mut self) {
+    async fn beat_here(mut self) {
         loop {
             let Some(beat) = self.next_beat().await else { return };
             if self.liveness.send(Event::Heartbeat(beat)).await.is_err() {
@@ -102,7 +102,7 @@ impl Pulse {
         }
     }
 
-    async fn to_voter(mut self, voter: Party, address: String) {
+    async fn beat_at(mut self, voter: Party, address: String) {
         loop {
             let sent = self.stream(voter, &address).await;
             let believed = self.core.metrics().current_leader;

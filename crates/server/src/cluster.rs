@@ -36,8 +36,7 @@ impl Cluster for ClusterService {
         let held = Held::count(&image);
         Ok(Response::new(v1::DescribeClusterResponse {
             cluster_id: image.cluster_id().map(|id| id.to_string()).unwrap_or_default(),
-            // As long as the quorum has one voter, it is the controller.
-            controller: Some(node.id().get()),
+            controller: node.controller().map(BrokerId::get),
             answered_by: node.id().get(),
             brokers: image.brokers().map(|registered| broker(registered, &held)).collect(),
             topics: count(user_topics(&image).count()),

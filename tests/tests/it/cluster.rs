@@ -125,17 +125,3 @@ fn a_silent_leader_is_replaced_and_speaks_again() {
     story.go_on();
     story.end();
 }
-
-#[test]
-fn a_rolling_restart_stops_nobody_for_long() {
-    let Some(mut story) = Story::begin() else { return };
-    let began = Instant::now();
-    for id in story.cluster.ids() {
-        assert!(story.cluster.terminate(id).success());
-        story.go_on();
-        story.cluster.restart(id);
-        story.cluster.wait_in_sync(TOPIC);
-    }
-    eprintln!("longest pause {:?}", story.longest_gap(began));
-    story.end();
-}

@@ -10,13 +10,11 @@
 mod advertised_versions;
 mod assigned_consumers;
 mod bad_input;
-mod chaos;
 mod cli;
 mod cli_terminal;
 mod client_apis;
 mod clients_agree;
 mod cluster;
-mod cluster_clients;
 mod committed_offsets;
 mod compaction;
 mod connection_limits;

@@ -264,6 +264,36 @@ async fn a_voter_that_was_away_deposes_nobody_when_it_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_voter_that_nobody_reaches_asks_in_vain_and_its_term_stays() {
+    let mut nodes = Nodes::start(3, 3).await;
+    let leader = nodes.leader().await;
+    let cut = leader % 3 + 1;
+    let term = nodes.node(leader).status().term;
+    nodes.kill(cut).await;
+    // It listens where nobody looks for it: it hears of no leader, and its own questions reach the others.
+    let mut config = nodes.config(cut);
+    if let Some(control) = &mut config.control {
+        control.listener = ControlListener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    }
+    let quorum = within(Quorum::start(config)).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(3);
+    let mut n = 45_000;
+    while Instant::now() < until {
+        n += 1;
+        ok(nodes.node(leader), set("g", n)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(quorum.status().term, term, "it stood for nothing");
+    within(quorum.shutdown()).await.unwrap();
+    nodes.deaths[cut - 1] += 1;
+    nodes.run_ready(cut).await;
+    nodes.converge().await;
+    let status = nodes.node(leader).status();
+    assert_eq!((status.term, status.is_leader), (term, true));
+    assert_eq!(value(nodes.node(cut), "g"), Some(n));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_voter_that_lost_its_disk_returns_as_a_new_member() {
     let mut nodes = Nodes::start(3, 3).await;
     let leader = nodes.leader().await;
@@ -330,8 +360,8 @@ async fn a_node_long_away_is_brought_back_by_a_snapshot() {
     drop(busy);
     nodes.run_ready(away).await;
     nodes.converge().await;
-    let status = nodes.node(away).status();
-    assert!(status.snapshot_index.is_some(), "{status:?}");
+    // The image is shown a moment before the status.
+    eventually("snapshot", || nodes.node(away).status().snapshot_index).await;
     // What came by the snapshot is on its disk.
     nodes.kill(away).await;
     nodes.run_ready(away).await;

@@ -87,7 +87,7 @@ enum State {
     Closed,
     Opening(Opening, Way),
     Open(
-        Streaming<v1::FetchResponse>,
+        Box<Streaming<v1::FetchResponse>>,
         #[allow(dead_code, reason = "holds the stream's place on its connection")] Way,
     ),
 }
@@ -351,13 +351,13 @@ impl Feed {
                     Poll::Ready(Ok(stream)) => {
                         let opened = std::mem::replace(&mut self.state, State::Closed);
                         if let State::Opening(_, way) = opened {
-                            self.state = State::Open(stream, way);
+                            self.state = State::Open(Box::new(stream), way);
                         }
                         self.partitions.iter_mut().for_each(|distant| distant.lost = None);
                     }
                 },
                 State::Open(stream, _) => {
-                    return match Pin::new(stream).poll_next(cx) {
+                    return match Pin::new(&mut **stream).poll_next(cx) {
                         Poll::Pending => Said::Nothing,
                         Poll::Ready(Some(Ok(message))) => Said::Message(message),
                         Poll::Ready(Some(Err(status))) => Said::Failed(peers::refused(self.leader, &status)),

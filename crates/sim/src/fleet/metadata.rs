@@ -62,14 +62,15 @@ impl Fleet {
     pub(super) fn take_proposal(&mut self, from: Site, at: usize, number: u64, command: Box<Command>) {
         match self.metadata.controller {
             Some((controller, _)) if controller == at => self.append(Some((from, number)), command),
-            Some((controller, _)) if from != Site::Broker(at) || self.rng.chance(1, 2) => {
+            Some((controller, _))
+                if (from != Site::Broker(at) || self.rng.chance(1, 2))
+                    && self.network.passes(Site::Broker(at), Site::Broker(controller)) =>
+            {
                 // Forwarded with the first asker's name on it, who gets the answer.
-                if self.network.passes(Site::Broker(at), Site::Broker(controller)) {
-                    let delay = self.rng.range(100, 2_000);
-                    let message = Message::Propose { number, command };
-                    let forwarded = Happening::Arrives { from, to: Site::Broker(controller), message };
-                    self.queue.plan(self.now + delay, forwarded);
-                }
+                let delay = self.rng.range(100, 2_000);
+                let message = Message::Propose { number, command };
+                let forwarded = Happening::Arrives { from, to: Site::Broker(controller), message };
+                self.queue.plan(self.now + delay, forwarded);
             }
             _ => {}
         }

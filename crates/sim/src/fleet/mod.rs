@@ -269,7 +269,7 @@ impl Fleet {
     fn live(&mut self) -> Result<(), Violation> {
         let mut look = 0;
         let mut deep = 0;
-        while let Some((at, happening)) = self.queue.next() {
+        while let Some((at, happening)) = self.queue.take_next() {
             self.now = at;
             if !self.healing && at >= self.shape.storm {
                 self.heal();

@@ -21,6 +21,12 @@ struct Entry<T> {
     what: T,
 }
 
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Queue<T> {
     /// Nothing to come.
     pub const fn new() -> Self {
@@ -34,7 +40,7 @@ impl<T> Queue<T> {
     }
 
     /// Takes what comes next, with its time.
-    pub fn next(&mut self) -> Option<(Micros, T)> {
+    pub fn take_next(&mut self) -> Option<(Micros, T)> {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.what))
     }
 }

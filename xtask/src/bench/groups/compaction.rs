@@ -66,7 +66,7 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<()> {
         });
         let peak = compact(&broker);
         done.store(true, Ordering::SeqCst);
-        (producing.join().expect("no panic"), peak)
+        (producing.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the steady producer broke off"))), peak)
     });
     let (busy, peak) = (busy?, peak?);
 

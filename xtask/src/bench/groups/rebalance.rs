@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::Run;
 use super::member::{self, ClassicMember, ConsumerMember};
@@ -37,7 +37,7 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<()> {
     let mut members: Vec<ConsumerMember> = (0..MEMBERS)
         .map(|index| ConsumerMember::new(&broker, "consumer", &format!("member-{index}")))
         .collect();
-    let (last, others) = members.split_last_mut().expect("100 members");
+    let (last, others) = members.split_last_mut().context("a group has members")?;
     for member in others.iter_mut() {
         member.send_join(TOPIC)?;
         member.heard()?;
@@ -73,7 +73,7 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<()> {
 
 /// All members join: the first sets it off, the last lets it begin. From then to the last assignment.
 fn classic(members: &mut [ClassicMember], generation: i32) -> anyhow::Result<Duration> {
-    let (last, others) = members.split_last_mut().expect("100 members");
+    let (last, others) = members.split_last_mut().context("a group has members")?;
     others.iter_mut().try_for_each(ClassicMember::send_join)?;
     let start = Instant::now();
     last.send_join()?;

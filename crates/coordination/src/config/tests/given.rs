@@ -86,7 +86,7 @@ fn kafkas_own_file() {
     }
     writeln!(out, "{:#?}", resolve(&given).unwrap()).unwrap();
     expect![[r#"
-        accepted, but without effect in this version: inter.broker.listener.name, num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
+        accepted, but without effect in this version: num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
         BrokerConfig {
             node_id: 1,
             rack: None,
@@ -209,6 +209,17 @@ fn kafkas_own_file() {
                 commit_timeout: 5s,
                 load_buffer_bytes: 5242880,
             },
+            replication: ReplicationConfig {
+                inter_broker_listener: "PLAINTEXT",
+                fetch_wait_max: 500ms,
+                fetch_min_bytes: 1,
+                fetch_max_bytes: 1048576,
+                fetch_response_max_bytes: 10485760,
+                fetch_backoff: 1s,
+                socket_timeout: 30s,
+                socket_receive_buffer: None,
+                rack_aware_reading: false,
+            },
             producer_id_expiration: 86400s,
             replica_lag_max: 30s,
             retention_check_interval: 300s,
@@ -225,6 +236,7 @@ fn kafkas_own_file() {
         Not the default:
           advertised.listeners                = PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093   (default: not set)
           controller.quorum.bootstrap.servers = localhost:9093   (default: empty)
+          inter.broker.listener.name          = PLAINTEXT   (default: not set)
           listener.security.protocol.map      = CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL   (default: SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT)
           listeners                           = PLAINTEXT://:9092,CONTROLLER://:9093   (default: PLAINTEXT://127.0.0.1:9092,API://127.0.0.1:9095)
           log.dirs                            = /tmp/kraft-combined-logs   (default: not set)
@@ -233,7 +245,6 @@ fn kafkas_own_file() {
           socket.send.buffer.bytes            = 102400   (default: 524288)
 
         Not the default, and without effect in this version:
-          inter.broker.listener.name        = PLAINTEXT   (default: not set)
           num.recovery.threads.per.data.dir = 1   (default: 2)
 
         Defaults that are not Kafka's:
@@ -380,6 +391,17 @@ fn nothing_given() {
                 },
                 commit_timeout: 5s,
                 load_buffer_bytes: 5242880,
+            },
+            replication: ReplicationConfig {
+                inter_broker_listener: "PLAINTEXT",
+                fetch_wait_max: 500ms,
+                fetch_min_bytes: 1,
+                fetch_max_bytes: 1048576,
+                fetch_response_max_bytes: 10485760,
+                fetch_backoff: 1s,
+                socket_timeout: 30s,
+                socket_receive_buffer: None,
+                rack_aware_reading: false,
             },
             producer_id_expiration: 86400s,
             replica_lag_max: 30s,
@@ -633,7 +655,6 @@ fn rules_between_keys() {
             queued.max.request.bytes=5
                 error: queued.max.request.bytes must be larger or equal to socket.request.max.bytes
             replica.fetch.wait.max.ms=60000
-                notice: accepted, but without effect in this version: replica.fetch.wait.max.ms
                 error: replica.socket.timeout.ms should always be at least replica.fetch.wait.max.ms to prevent unnecessary socket timeouts
             log.cleaner.min.compaction.lag.ms=10 ; log.cleaner.max.compaction.lag.ms=5
                 error: conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)
@@ -676,8 +697,10 @@ fn the_classic_protocol_of_groups_cannot_be_switched_off() {
         &["group.coordinator.rebalance.protocols=consumer", "group.coordinator.rebalance.protocols=classic"],
         expect![[r#"
             group.coordinator.rebalance.protocols=consumer
+                notice: accepted, but without effect in this version: group.coordinator.rebalance.protocols
                 error: group.coordinator.rebalance.protocols must contain classic: disabling the classic protocol is not supported
             group.coordinator.rebalance.protocols=classic
+                notice: accepted, but without effect in this version: group.coordinator.rebalance.protocols
                 PLAINTEXT://127.0.0.1:9092 -> PLAINTEXT://127.0.0.1:9092
                 API://127.0.0.1:9095 -> API://127.0.0.1:9095
         "#]],
