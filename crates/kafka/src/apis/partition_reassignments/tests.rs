@@ -8,10 +8,10 @@ use ottla_wire::messages::list_partition_reassignments_request::ListPartitionRea
 use super::*;
 use crate::apis::sample_cluster::cluster;
 
-fn request(
-    topics: &[(&str, &[(i32, Option<&[i32]>)])],
-    fixed_factor: bool,
-) -> AlterPartitionReassignmentsRequest {
+/// A partition and its target; `None` cancels.
+type Asked<'a> = (i32, Option<&'a [i32]>);
+
+fn request(topics: &[(&str, &[Asked<'_>])], fixed_factor: bool) -> AlterPartitionReassignmentsRequest {
     let topics = topics.iter().map(|(name, partitions)| ReassignableTopic {
         name: (*name).to_owned(),
         partitions: partitions
