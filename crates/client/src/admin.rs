@@ -2,6 +2,7 @@
 
 mod answers;
 mod groups;
+mod rebalance;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +20,10 @@ pub use answers::{
     PartitionInfo, TopicInfo, TopicListing,
 };
 pub use groups::{Group, GroupListing, GroupMember, GroupOffset, GroupProtocol, OffsetReset, ResetOutcome};
+pub use rebalance::{
+    BrokerLoad, MovePlan, OngoingReassignment, PartitionOutcome, PlanKind, PlannedMove, Reassignment,
+    StepLimit,
+};
 
 use crate::client::{Client, Repeat, with_deadline};
 use crate::consumer::{Isolation, Start};

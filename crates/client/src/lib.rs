@@ -37,9 +37,10 @@ mod size;
 mod trouble;
 
 pub use admin::{
-    Admin, BrokerInfo, Cluster, Config, ConfigChanges, ConfigResource, ConfigSource, CreatedTopic,
-    EndpointInfo, Group, GroupListing, GroupMember, GroupOffset, GroupProtocol, ListedOffset, LogDir,
-    LogSize, NewTopic, OffsetReset, PartitionInfo, ResetOutcome, TopicInfo, TopicListing,
+    Admin, BrokerInfo, BrokerLoad, Cluster, Config, ConfigChanges, ConfigResource, ConfigSource,
+    CreatedTopic, EndpointInfo, Group, GroupListing, GroupMember, GroupOffset, GroupProtocol, ListedOffset,
+    LogDir, LogSize, MovePlan, NewTopic, OffsetReset, OngoingReassignment, PartitionInfo, PartitionOutcome,
+    PlanKind, PlannedMove, Reassignment, ResetOutcome, StepLimit, TopicInfo, TopicListing,
 };
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Event, Isolation, OutOfRange, Start};

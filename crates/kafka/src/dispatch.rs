@@ -96,6 +96,14 @@ pub(crate) const SERVED: &[Served] = &[
         handle: |call| call.later(apis::create_partitions::create_partitions),
     },
     Served { api: ApiKey::DeleteGroups, handle: |call| call.later(apis::group_admin::delete_groups) },
+    Served {
+        api: ApiKey::AlterPartitionReassignments,
+        handle: |call| call.later(apis::partition_reassignments::alter_partition_reassignments),
+    },
+    Served {
+        api: ApiKey::ListPartitionReassignments,
+        handle: |call| call.now(apis::partition_reassignments::list_partition_reassignments),
+    },
     Served { api: ApiKey::OffsetDelete, handle: |call| call.later(apis::group_offsets::offset_delete) },
     Served { api: ApiKey::ElectLeaders, handle: |call| call.later(apis::elect_leaders::elect_leaders) },
     Served {

@@ -7,7 +7,7 @@ use ottla_node::admin::records::DeletionError;
 use ottla_node::coordination::group::GroupError;
 use ottla_node::coordination::metadata::{
     AlterConfigError, BrokerError, ConfigResource, CreatePartitionsError, CreateTopicError, DeleteTopicError,
-    ElectLeaderError,
+    ElectLeaderError, ReassignError,
 };
 use ottla_node::producer_ids::ProducerIdError;
 use ottla_node::storage::AppendError;
@@ -138,6 +138,21 @@ pub(crate) fn create_partitions(error: &CreatePartitionsError) -> ErrorCode {
         | CreatePartitionsError::TooManyPartitions { .. } => ErrorCode::POLICY_VIOLATION,
         CreatePartitionsError::ReplicationFactor(_) => ErrorCode::INVALID_REPLICATION_FACTOR,
         CreatePartitionsError::Assignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+pub(crate) fn reassign(error: &ReassignError) -> ErrorCode {
+    match error {
+        ReassignError::UnknownTopic(_) | ReassignError::UnknownPartition { .. } => {
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        }
+        ReassignError::Assignment(_) | ReassignError::NobodyInSync { .. } => {
+            ErrorCode::INVALID_REPLICA_ASSIGNMENT
+        }
+        ReassignError::ReplicationFactor { .. } => ErrorCode::INVALID_REPLICATION_FACTOR,
+        ReassignError::NotInProgress => ErrorCode::NO_REASSIGNMENT_IN_PROGRESS,
+        ReassignError::TooMany => ErrorCode::POLICY_VIOLATION,
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }

@@ -163,7 +163,8 @@ fn refusal(error: AlterPartitionError) -> IsrRefused {
     match error {
         AlterPartitionError::IneligibleReplica => IsrRefused::Ineligible,
         AlterPartitionError::InvalidIsr => IsrRefused::Rejected,
-        // Another term, another version, or no such partition any more: what says so is on its way.
+        // Another term (perhaps because this change ended a move), another version, or no such partition any more: what says
+        // so is on its way.
         _ => IsrRefused::Fenced,
     }
 }

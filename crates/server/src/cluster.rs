@@ -9,8 +9,10 @@ use ottla_rpc::v1;
 use ottla_rpc::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
+use crate::deadline::Deadline;
 use crate::front::Front;
-use crate::topics::{count, user_topics};
+use crate::rebalance;
+use crate::topics::{change_options, count, user_topics};
 
 #[derive(Clone)]
 pub(crate) struct ClusterService {
@@ -69,6 +71,36 @@ impl Cluster for ClusterService {
             free_bytes,
             logs: logs.collect(),
         }))
+    }
+
+    async fn alter_reassignments(
+        &self,
+        request: Request<v1::AlterReassignmentsRequest>,
+    ) -> Result<Response<v1::AlterReassignmentsResponse>, Status> {
+        let options = change_options(&self.front, Deadline::of(&request), request.get_ref().validate_only);
+        rebalance::alter(&self.front.node, request.into_inner(), options).await
+    }
+
+    async fn list_reassignments(
+        &self,
+        _request: Request<v1::ListReassignmentsRequest>,
+    ) -> Result<Response<v1::ListReassignmentsResponse>, Status> {
+        Ok(Response::new(rebalance::list(&self.front.node.image())))
+    }
+
+    async fn elect_leaders(
+        &self,
+        request: Request<v1::ElectLeadersRequest>,
+    ) -> Result<Response<v1::ElectLeadersResponse>, Status> {
+        let options = change_options(&self.front, Deadline::of(&request), false);
+        rebalance::elect(&self.front.node, request.into_inner(), options).await
+    }
+
+    async fn plan_moves(
+        &self,
+        request: Request<v1::PlanMovesRequest>,
+    ) -> Result<Response<v1::PlanMovesResponse>, Status> {
+        rebalance::plan(&self.front.node, request.into_inner()).map(Response::new).map_err(Status::from)
     }
 }
 

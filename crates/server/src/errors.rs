@@ -7,8 +7,10 @@ use ottla_node::admin::configs::DescribeConfigsError;
 use ottla_node::admin::offsets::OffsetError;
 use ottla_node::admin::records::DeletionError;
 use ottla_node::coordination::group::GroupError;
+use ottla_node::coordination::metadata::plan::DrainError;
 use ottla_node::coordination::metadata::{
     AlterConfigError, BrokerError, ConfigResource, CreatePartitionsError, CreateTopicError, DeleteTopicError,
+    ElectLeaderError, ReassignError,
 };
 use ottla_node::producer_ids::ProducerIdError;
 use ottla_node::record::error::{BatchError, Refusal};
@@ -236,6 +238,44 @@ pub(crate) fn create_partitions(error: &CreatePartitionsError) -> Failure {
         | CreatePartitionsError::TooManyPartitions { .. } => KafkaError::POLICY_VIOLATION,
         CreatePartitionsError::ReplicationFactor(_) => KafkaError::INVALID_REPLICATION_FACTOR,
         CreatePartitionsError::Assignment(_) => KafkaError::INVALID_REPLICA_ASSIGNMENT,
+        _ => KafkaError::UNKNOWN_SERVER_ERROR,
+    };
+    Failure::new(code, error.to_string())
+}
+
+pub(crate) fn reassign(error: &ReassignError) -> Failure {
+    let code = match error {
+        ReassignError::UnknownTopic(_) | ReassignError::UnknownPartition { .. } => {
+            KafkaError::UNKNOWN_TOPIC_OR_PARTITION
+        }
+        ReassignError::Assignment(_) | ReassignError::NobodyInSync { .. } => {
+            KafkaError::INVALID_REPLICA_ASSIGNMENT
+        }
+        ReassignError::ReplicationFactor { .. } => KafkaError::INVALID_REPLICATION_FACTOR,
+        ReassignError::NotInProgress => KafkaError::NO_REASSIGNMENT_IN_PROGRESS,
+        ReassignError::TooMany => KafkaError::POLICY_VIOLATION,
+        _ => KafkaError::UNKNOWN_SERVER_ERROR,
+    };
+    Failure::new(code, error.to_string())
+}
+
+pub(crate) fn drain(error: &DrainError) -> Failure {
+    let code = match error {
+        DrainError::NotRegistered(_) => KafkaError::BROKER_ID_NOT_REGISTERED,
+        DrainError::NowhereToGo { .. } => KafkaError::INVALID_REPLICATION_FACTOR,
+        _ => KafkaError::UNKNOWN_SERVER_ERROR,
+    };
+    Failure::new(code, error.to_string())
+}
+
+pub(crate) fn election(error: &ElectLeaderError) -> Failure {
+    let code = match error {
+        ElectLeaderError::UnknownTopic(_) | ElectLeaderError::UnknownPartition(..) => {
+            KafkaError::UNKNOWN_TOPIC_OR_PARTITION
+        }
+        ElectLeaderError::NotNeeded => KafkaError::ELECTION_NOT_NEEDED,
+        ElectLeaderError::PreferredNotAvailable => KafkaError::PREFERRED_LEADER_NOT_AVAILABLE,
+        ElectLeaderError::EligibleNotAvailable => KafkaError::ELIGIBLE_LEADERS_NOT_AVAILABLE,
         _ => KafkaError::UNKNOWN_SERVER_ERROR,
     };
     Failure::new(code, error.to_string())

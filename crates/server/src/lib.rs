@@ -9,6 +9,7 @@
 //! | `router` | from a path to a service or a page |
 //! | `pages` | `/metrics`, `/health/live`, `/health/ready` |
 //! | `log`, `topics`, `configs`, `groups`, `cluster` | the services of `proto/ottla/v1` |
+//! | `rebalance` | the part of `cluster` that moves replicas and leaderships |
 //! | `publish`, `fetch` | what the service `Log` does with records |
 //! | `subscribe` | one member of a group: what its stream does |
 //! | `peers` | the other brokers: what is theirs to answer is handed on |
@@ -43,6 +44,7 @@ mod pages;
 mod peers;
 mod positions;
 mod publish;
+mod rebalance;
 mod reflection;
 mod router;
 mod subscribe;

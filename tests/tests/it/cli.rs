@@ -506,6 +506,170 @@ fn groups_their_lag_and_where_they_go_on() {
     );
 }
 
+/// A lone broker has nowhere to move anything; it says so, and takes what changes nothing.
+#[test]
+fn what_a_lone_broker_says_about_moving() {
+    let Some(session) = Session::start() else { return };
+    session.run(&["topic", "create", "t", "--partitions", "2"], "");
+    session.check(
+        "cluster reassign --list",
+        expect![[r#"
+            no partition is moving
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster reassign",
+        expect![[r#"
+            ottla: nothing to move: name a FILE, or --topic and --replicas, or --list
+            [2]
+        "#]],
+    );
+    session.check(
+        "cluster reassign --topic t",
+        expect![[r#"
+            ottla: where to? name --replicas, for example --replicas 2,3
+            [2]
+        "#]],
+    );
+    session.check(
+        "cluster reassign --topic t --replicas 1",
+        expect![[r#"
+            t-0: to 1
+            t-1: to 1
+            nothing has changed: --execute does it
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster reassign --topic t --replicas 1 --execute",
+        expect![[r#"
+            t-0: to 1
+            t-1: to 1
+            moving; `ottla cluster reassign --list` shows what is not done yet
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster reassign --topic t --partition 1 --replicas 1,7 --execute",
+        expect![[r#"
+            t-1: to 1,7: The manual partition assignment includes broker 7, but no such broker is registered. (INVALID_REPLICA_ASSIGNMENT)
+            ottla: 1 partition cannot be moved
+            [1]
+        "#]],
+    );
+    session.check(
+        "cluster reassign --topic t --partition 1 --replicas 7 --json",
+        expect![[r#"
+            {"error":"The manual partition assignment includes broker 7, but no such broker is registered. (INVALID_REPLICA_ASSIGNMENT)","executed":false,"partition":1,"to":[7],"topic":"t"}
+            ottla: 1 partition cannot be moved
+            [1]
+        "#]],
+    );
+    session.check(
+        "cluster reassign --topic t --partition 1 --cancel --execute",
+        expect![[r#"
+            t-1: not cancelled: No partition reassignment is in progress. (NO_REASSIGNMENT_IN_PROGRESS)
+            ottla: 1 move could not be cancelled
+            [1]
+        "#]],
+    );
+    session.check(
+        "cluster reassign --cancel --execute",
+        expect![[r#"
+            no partition is moving
+            [0]
+        "#]],
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("moves.json");
+    let moves = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[1],"log_dirs":["any"]},{"topic":"u","partition":0,"replicas":[1]}]}"#;
+    std::fs::write(&file, moves).unwrap();
+    let path = file.display().to_string();
+    expect![[r#"
+        t-0: to 1
+        u-0: to 1: Unable to find a topic named u. (UNKNOWN_TOPIC_OR_PARTITION)
+        ottla: 1 partition cannot be moved
+        [1]
+    "#]]
+    .assert_eq(&session.run(&["cluster", "reassign", &path], ""));
+    std::fs::write(&file, moves.replace(r#""any""#, r#""/data""#)).unwrap();
+    expect![[r#"
+        ottla: FILE: t-0 names a log directory: a broker has one, so only "any" can be meant
+        [1]
+    "#]]
+    .assert_eq(&session.run(&["cluster", "reassign", &path], "").replace(&path, "FILE"));
+    session.check(
+        "cluster elect",
+        expect![[r#"
+            every partition is led by its preferred leader
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster elect --topic t --partition 0 --json",
+        expect![[r#"
+            {"elected":false,"error":"Leader election not needed for topic partition. (ELECTION_NOT_NEEDED)","partition":0,"topic":"t"}
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster elect --topic t --partition 9",
+        expect![[r#"
+            t-9: No such partition as t-9 (UNKNOWN_TOPIC_OR_PARTITION)
+            ottla: 1 partition got no leader
+            [1]
+        "#]],
+    );
+    session.check(
+        "cluster elect --unclean",
+        expect![[r#"
+            every partition has a leader
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster balance",
+        expect![[r#"
+            BROKER  REPLICAS  THEN  LEADS  THEN  SIZE  THEN
+                 1         2     2      2     2   0 B   0 B
+            nothing to move
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster balance --execute --json",
+        expect![[r#"
+            {"brokers":[{"after":{"bytes":0,"leaders":2,"replicas":2},"before":{"bytes":0,"leaders":2,"replicas":2},"id":1}],"elections":[],"steps":[]}
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster balance --replicas 3 --topic t",
+        expect![[r#"
+            BROKER  REPLICAS  THEN  LEADS  THEN  SIZE  THEN
+                 1         2     2      2     2   0 B   0 B
+            nothing to move
+            [0]
+        "#]],
+    );
+    session.check(
+        "cluster drain 1",
+        expect![[r#"
+            ottla: cannot plan: 2 partition(s) of broker 1, t-0 among them, have no other broker to go to: each broker that lives has a replica already. Start another broker, or give those topics fewer replicas first (INVALID_REPLICATION_FACTOR)
+              `ottla cluster status` shows how many brokers there are
+            [1]
+        "#]],
+    );
+    session.check(
+        "cluster drain 7 --execute",
+        expect![[r#"
+            ottla: cannot plan: Broker ID 7 is not currently registered (BROKER_ID_NOT_REGISTERED)
+            [1]
+        "#]],
+    );
+}
+
 #[test]
 fn the_cluster_and_what_is_no_command() {
     let Some(session) = Session::start() else { return };

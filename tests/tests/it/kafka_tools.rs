@@ -9,6 +9,7 @@ const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
 const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const DELETE_RECORDS: &str = "org.apache.kafka.tools.DeleteRecordsCommand";
+const REASSIGN: &str = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand";
 const LOG_DIRS: &str = "org.apache.kafka.tools.LogDirsCommand";
 const PRODUCER_PERF: &str = "org.apache.kafka.tools.ProducerPerformance";
 const VERIFIABLE_PRODUCER: &str = "org.apache.kafka.tools.VerifiableProducer";
@@ -185,6 +186,46 @@ fn records_are_produced_counted_deleted_and_weighed() {
     let partitions = json["brokers"][0]["logDirs"][0]["partitions"].as_array().unwrap();
     assert_eq!(partitions.len(), 3, "{json}");
     assert!(partitions.iter().all(|partition| partition["size"].as_u64().unwrap() > 5_000), "{json}");
+}
+
+/// What one broker can show of it: it has nowhere to move to but itself.
+#[test]
+fn partitions_are_reassigned_verified_and_listed() {
+    if !tools::require(&[Tool::Kafka]) {
+        return;
+    }
+    let broker = Broker::start();
+    let mut operator = Operator { tools: Toolbox::start(), address: broker.address() };
+    operator.succeeds(TOPICS, "--create --topic moved --partitions 2 --replication-factor 1");
+    let listed = operator.succeeds(REASSIGN, "--list");
+    assert!(listed.contains("No partition reassignments found."), "{listed}");
+
+    let described = operator.succeeds(TOPICS, "--describe --topic moved");
+    let words: Vec<&str> = described.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "Leader:").unwrap();
+    let own = words[at + 1];
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, replicas: &str| {
+        let path = directory.path().join(name);
+        let partition = |n| format!(r#"{{"topic":"moved","partition":{n},"replicas":[{replicas}]}}"#);
+        let text = format!(r#"{{"version":1,"partitions":[{},{}]}}"#, partition(0), partition(1));
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let there = file("there.json", own);
+    let executed = operator.succeeds(REASSIGN, &format!("--execute --reassignment-json-file {there}"));
+    assert!(
+        executed.contains("Successfully started partition reassignments for moved-0,moved-1"),
+        "{executed}"
+    );
+    let verified = operator.succeeds(REASSIGN, &format!("--verify --reassignment-json-file {there}"));
+    assert!(verified.contains("Reassignment of partition moved-0 is completed."), "{verified}");
+    let idle = operator.succeeds(REASSIGN, &format!("--cancel --reassignment-json-file {there}"));
+    assert!(idle.contains("None of the specified partition reassignments are active."), "{idle}");
+
+    let unknown = file("unknown.json", "77");
+    let refused = operator.run(REASSIGN, &format!("--execute --reassignment-json-file {unknown}")).failure();
+    assert!(refused.contains("77"), "{refused}");
 }
 
 fn sum(offsets: &[String]) -> u64 {

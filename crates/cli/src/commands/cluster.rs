@@ -1,4 +1,8 @@
-//! `ottla cluster`: the brokers, and what is wrong with any partition.
+//! `ottla cluster`: the brokers, what is wrong with any partition, and replicas and leaderships that move.
+
+mod elect;
+mod plan;
+mod reassign;
 
 use clap::{Args, Subcommand};
 use ottla_client::{Client, Cluster as Description};
@@ -22,6 +26,14 @@ pub struct Cluster {
 enum ClusterCommand {
     /// Shows the brokers, the controller, and partitions without a leader or with too few replicas in sync.
     Status(Status),
+    /// Moves partitions to other brokers, shows and cancels moves.
+    Reassign(reassign::Reassign),
+    /// Gives leaderships back to the preferred leaders, the first replicas.
+    Elect(elect::Elect),
+    /// Plans how all brokers get as many replicas, bytes and leaderships as the next, in as many racks as there are; then does it.
+    Balance(plan::Balance),
+    /// Plans how a broker gets rid of everything, its leaderships first; then does it.
+    Drain(plan::Drain),
 }
 
 #[derive(Debug, Args)]
@@ -34,6 +46,10 @@ impl Cluster {
     pub(super) fn execute(&self, output: &mut Output<'_>) -> Result<(), Failure> {
         self.broker.run(async |client: Client| match &self.command {
             ClusterCommand::Status(status) => status.execute(&client, output).await,
+            ClusterCommand::Reassign(reassign) => reassign.execute(&client, output).await,
+            ClusterCommand::Elect(elect) => elect.execute(&client, output).await,
+            ClusterCommand::Balance(balance) => balance.execute(&client, output).await,
+            ClusterCommand::Drain(drain) => drain.execute(&client, output).await,
         })
     }
 }
@@ -77,6 +93,14 @@ impl Status {
         output.text("")?;
         output.table(&table(&cluster))
     }
+}
+
+/// `1,2,3`
+fn ids(brokers: &[i32]) -> String {
+    if brokers.is_empty() {
+        return "-".to_owned();
+    }
+    brokers.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn table(cluster: &Description) -> Table {

@@ -3,6 +3,7 @@
 mod configuration;
 mod import;
 mod partition;
+mod reassignment;
 mod registration;
 mod topics;
 
@@ -32,6 +33,7 @@ impl Image {
             Command::AllocateProducerIds(c) => Response::AllocateProducerIds(self.allocate_producer_ids(c)),
             Command::AlterPartition(c) => Response::AlterPartition(self.alter_partition(c)),
             Command::ElectLeaders(c) => Response::ElectLeaders(self.elect_leaders(c)),
+            Command::AlterReassignments(c) => Response::AlterReassignments(self.alter_reassignments(c)),
             Command::ImportTopics(c) => Response::ImportTopics(self.import_topics(c)),
         };
         debug_assert_eq!(self.check_invariants(), Ok(()));

@@ -45,6 +45,8 @@ pub enum Command {
     ElectLeaders(ElectLeaders),
     /// Topics whose logs have been taken over from elsewhere.
     ImportTopics(ImportTopics),
+    /// Replicas to move, and moves to cancel.
+    AlterReassignments(AlterReassignments),
 }
 
 /// Gives the cluster its id. Asked again with the same id, it answers the same.
@@ -306,6 +308,26 @@ pub enum Election {
     Preferred,
     /// Any replica, for partitions without a leader: acknowledged records may be lost by it.
     Unclean,
+}
+
+/// Replicas to move, and moves to cancel (KIP-455); each partition succeeds or fails alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlterReassignments {
+    /// The partitions.
+    pub partitions: Vec<Reassign>,
+    /// Whether a partition may have another number of replicas afterwards (KIP-860).
+    pub may_change_replication_factor: bool,
+}
+
+/// A partition to move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reassign {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// Its replicas when it is done, the preferred leader first; `None` to cancel the move that is under way.
+    pub target: Option<Vec<BrokerId>>,
 }
 
 /// Topics whose logs lie in a broker's directory already, taken over from another cluster with their identity: all of them,

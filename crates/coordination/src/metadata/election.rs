@@ -5,6 +5,7 @@
 
 use ottla_record::BrokerId;
 
+use super::reassignment;
 use super::topic::Partition;
 
 /// How a broker goes.
@@ -37,28 +38,24 @@ pub fn depart(
         after.isr.retain(|member| *member != broker);
     }
     if partition.leader == Some(broker) {
-        after.leader = in_sync_leader(&after, &alive);
-        if after.leader.is_none() && unclean {
-            elect_unclean(&mut after, &alive);
-        }
+        after.leader = None;
+        lead(&mut after, unclean, &alive);
         if after.leader.is_none() && how == Departure::ShuttingDown {
             return None;
         }
     }
-    settle(partition, after)
+    settle(partition, after, alive)
 }
 
-/// The partition after a broker became able to lead: it gets a leader if it has none and one can be found.
+/// The partition after a broker became able to lead: it gets a leader if it has none and one can be found, and a move ends
+/// that waited for somebody who could lead.
 pub fn arrive(partition: &Partition, unclean: bool, alive: impl Fn(BrokerId) -> bool) -> Option<Partition> {
-    if partition.leader.is_some() {
+    if partition.leader.is_some() && partition.reassignment.is_none() {
         return None;
     }
     let mut after = partition.clone();
-    after.leader = in_sync_leader(&after, &alive);
-    if after.leader.is_none() && unclean {
-        elect_unclean(&mut after, &alive);
-    }
-    settle(partition, after)
+    lead(&mut after, unclean, &alive);
+    settle(partition, after, alive)
 }
 
 /// The partition led by its first replica, if that is in sync and alive and does not lead yet.
@@ -69,7 +66,7 @@ pub fn prefer(partition: &Partition, alive: impl Fn(BrokerId) -> bool) -> Option
     }
     let mut after = partition.clone();
     after.leader = Some(preferred);
-    settle(partition, after)
+    settle(partition, after, alive)
 }
 
 /// The first living replica in sync, in the order of assignment.
@@ -77,20 +74,40 @@ pub fn in_sync_leader(partition: &Partition, alive: impl Fn(BrokerId) -> bool) -
     partition.replicas.iter().copied().find(|replica| partition.isr.contains(replica) && alive(*replica))
 }
 
-/// Lets the first living replica lead, in sync or not. What it does not have is lost: it alone is in sync then.
+/// Finds a leader for a partition without one.
+pub(super) fn lead(partition: &mut Partition, unclean: bool, alive: impl Fn(BrokerId) -> bool) {
+    if partition.leader.is_none() {
+        partition.leader = in_sync_leader(partition, &alive);
+    }
+    if partition.leader.is_none() && unclean {
+        elect_unclean(partition, &alive);
+    }
+}
+
+/// Lets the first living replica lead, in sync or not. What it does not have is lost: it alone is in sync then. One that the
+/// partition is only moving to may have next to nothing yet, so it comes last.
 fn elect_unclean(partition: &mut Partition, alive: impl Fn(BrokerId) -> bool) {
-    if let Some(leader) = partition.replicas.iter().copied().find(|replica| alive(*replica)) {
+    let added: Vec<BrokerId> = partition.adding().collect();
+    let held = partition.replicas.iter().copied().filter(|replica| !added.contains(replica));
+    if let Some(leader) = held.chain(added.iter().copied()).find(|replica| alive(*replica)) {
         partition.leader = Some(leader);
         partition.isr = vec![leader];
     }
 }
 
-/// Raises the epochs that a change calls for.
-fn settle(before: &Partition, mut after: Partition) -> Option<Partition> {
+/// Ends a move that the change completes, and raises the epochs that it calls for; `None` if nothing changed.
+pub(super) fn settle(
+    before: &Partition,
+    mut after: Partition,
+    alive: impl Fn(BrokerId) -> bool,
+) -> Option<Partition> {
+    reassignment::complete(&mut after, alive);
     if after == *before {
         return None;
     }
-    if after.leader != before.leader {
+    // A replica that was taken away must not go on in this term, or its fetches would count (KIP-903).
+    let left = before.replicas.iter().any(|replica| !after.replicas.contains(replica));
+    if after.leader != before.leader || left {
         after.leader_epoch = before.leader_epoch.next();
     }
     after.partition_epoch = before.partition_epoch.next();

@@ -4,7 +4,7 @@
 //! is its tree node of pointers, its topic's header and itself (see `docs/adr/0010`). Readers hold an `Arc<Image>` for
 //! as long as they like and see one consistent state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -13,7 +13,7 @@ use ottla_record::{BrokerId, ClusterId, PartitionIndex, ProducerId, TopicId};
 
 use super::broker::Broker;
 use super::name::TopicName;
-use super::topic::{Configs, Partition, Topic};
+use super::topic::{Configs, Partition, Reassignment, Topic};
 
 /// The rules by which this program applies commands. It rises when `apply` changes its meaning, and only once every
 /// broker knows the new rules; until then all apply the old ones, or their images would part.
@@ -193,6 +193,14 @@ impl Image {
         changes
     }
 
+    /// All partitions that are moving, by topic and number (KIP-455).
+    pub fn reassignments(&self) -> impl Iterator<Item = (&Arc<Topic>, PartitionIndex, &Arc<Partition>)> {
+        self.topics().flat_map(|topic| {
+            let moving = topic.partitions().filter(|(_, partition)| partition.reassignment.is_some());
+            moving.map(move |(index, partition)| (topic, index, partition))
+        })
+    }
+
     /// What a command would do, without doing it: Kafka's `validate_only`, which needs no quorum.
     pub fn preview(&self, command: &super::Command) -> super::Response {
         self.clone().apply(command)
@@ -242,6 +250,9 @@ impl Image {
         if isr.len() != partition.isr.len() || !isr.iter().all(|b| replicas.binary_search(b).is_ok()) {
             return Err("in-sync replicas that are no replicas, or one named twice".to_owned());
         }
+        if let Some(reassignment) = &partition.reassignment {
+            check_reassignment(partition, reassignment)?;
+        }
         match partition.leader {
             Some(leader) if !isr.contains(&leader) => Err(format!("leader {leader} is not in sync")),
             Some(leader) if self.broker(leader).is_none_or(|b| b.fenced) => {
@@ -250,4 +261,26 @@ impl Image {
             _ => Ok(()),
         }
     }
+}
+
+fn check_reassignment(partition: &Partition, reassignment: &Reassignment) -> Result<(), String> {
+    let Reassignment { original, target } = reassignment;
+    let sound = |brokers: &[BrokerId]| {
+        let distinct: BTreeSet<_> = brokers.iter().collect();
+        !brokers.is_empty() && distinct.len() == brokers.len()
+    };
+    if !sound(original) || !sound(target) {
+        return Err("a move from or to no replica, or one named twice".to_owned());
+    }
+    if reassignment.adding().next().is_none() && reassignment.removing().next().is_none() {
+        return Err("a move that goes nowhere".to_owned());
+    }
+    if partition.replicas != reassignment.replicas() {
+        return Err("replicas that are not those of its move".to_owned());
+    }
+    let arrived = target.iter().all(|member| partition.isr.contains(member));
+    if arrived && partition.leader.is_none_or(|leader| target.contains(&leader)) {
+        return Err("a move that is done and stands as under way".to_owned());
+    }
+    Ok(())
 }

@@ -11,6 +11,9 @@
 //! | [`topic`], [`broker`], [`name`] | what the image is made of |
 //! | [`command`], [`response`] | what can be asked, and every answer with Kafka's message |
 //! | [`placement`] | which brokers a new partition's replicas go to |
+//! | [`reassignment`] | how a partition moves to other brokers |
+//! | [`plan`] | which replicas and leaderships should stand elsewhere: balance, drain |
+//! | [`imbalance`] | which leaderships could return to the preferred leaders; nobody asks for it by itself yet |
 //! | [`election`] | who leads a partition, and what happens to its in-sync replicas when a broker goes or returns |
 //! | [`liveness`] | which brokers live, and so whom the controller fences and unfences |
 //! | [`snapshot`] | the image as bytes, and back |
@@ -21,9 +24,12 @@ pub mod broker;
 pub mod command;
 pub mod election;
 pub mod image;
+pub mod imbalance;
 pub mod liveness;
 pub mod name;
 pub mod placement;
+pub mod plan;
+pub mod reassignment;
 pub mod response;
 pub mod snapshot;
 pub mod topic;
@@ -32,21 +38,23 @@ mod apply;
 
 pub use broker::{Broker, Endpoint, SecurityProtocol};
 pub use command::{
-    AllocateProducerIds, AlterConfigs, AlterPartition, BeginShutdown, Command, ConfigChange, ConfigEdit,
-    ConfigOp, ConfigResource, CreatePartitions, CreateTopics, DeleteTopics, ElectLeaders, Election,
-    FenceBroker, FormCluster, ImportTopics, ImportedTopic, IsrChange, IsrMember, Layout, ManualAssignment,
-    NewPartitions, NewTopic, RegisterBroker, TopicSelector, UnfenceBroker, UnregisterBroker,
+    AllocateProducerIds, AlterConfigs, AlterPartition, AlterReassignments, BeginShutdown, Command,
+    ConfigChange, ConfigEdit, ConfigOp, ConfigResource, CreatePartitions, CreateTopics, DeleteTopics,
+    ElectLeaders, Election, FenceBroker, FormCluster, ImportTopics, ImportedTopic, IsrChange, IsrMember,
+    Layout, ManualAssignment, NewPartitions, NewTopic, Reassign, RegisterBroker, TopicSelector,
+    UnfenceBroker, UnregisterBroker,
 };
 pub use image::{Image, TopicChange};
+pub use imbalance::imbalance;
 pub use name::TopicName;
 pub use placement::PlacementSeed;
 pub use response::{
     AlterConfigError, AlterPartitionError, BrokerError, CreatePartitionsError, CreateTopicError,
     CreatedTopic, DeleteTopicError, DeletedTopic, ElectLeaderError, ImportTopicsError, PartitionState,
-    ProducerIdBlock, RegisterBrokerError, Response,
+    ProducerIdBlock, ReassignError, RegisterBrokerError, Response,
 };
 pub use snapshot::{ImageHash, SnapshotError};
-pub use topic::{Configs, Partition, Topic};
+pub use topic::{Configs, Partition, Reassignment, Topic};
 
 #[cfg(test)]
 mod tests;

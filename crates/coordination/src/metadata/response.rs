@@ -42,6 +42,8 @@ pub enum Response {
     ElectLeaders(Vec<(String, PartitionIndex, Result<(), ElectLeaderError>)>),
     /// Done as a whole, or refused as a whole.
     ImportTopics(Result<(), ImportTopicsError>),
+    /// One per partition asked for: it moves (or is there already), or why not.
+    AlterReassignments(Vec<Result<(), ReassignError>>),
 }
 
 /// Why a broker may not register.
@@ -313,6 +315,12 @@ pub enum AlterPartitionError {
     /// A member is fenced, going, or registered anew since the leader counted it (`INELIGIBLE_REPLICA`).
     #[error("The new ISR contains at least one ineligible replica.")]
     IneligibleReplica,
+    /// The change was made, and it ended a move of the partition to other brokers: one of them leads now, or the asker in a newer
+    /// term. It waits for the image; until then whoever it asked for still counts (`NEW_LEADER_ELECTED`).
+    #[error(
+        "The AlterPartition request successfully updated the partition state but the leader has changed."
+    )]
+    NewLeaderElected,
 }
 
 /// Why no leader was elected.
@@ -334,4 +342,48 @@ pub enum ElectLeaderError {
     /// `ELIGIBLE_LEADERS_NOT_AVAILABLE`.
     #[error("Eligible topic partition leaders are not available.")]
     EligibleNotAvailable,
+}
+
+/// Why a partition does not move. The texts are Kafka's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ReassignError {
+    /// `UNKNOWN_TOPIC_OR_PARTITION`.
+    #[error("Unable to find a topic named {0}.")]
+    UnknownTopic(String),
+    /// `UNKNOWN_TOPIC_OR_PARTITION`.
+    #[error("Unable to find partition {topic}:{partition}.")]
+    UnknownPartition {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionIndex,
+    },
+    /// The target names no broker, one twice, or one that is not registered (`INVALID_REPLICA_ASSIGNMENT`).
+    #[error("{0}")]
+    Assignment(String),
+    /// The asker wants as many replicas as there are (`INVALID_REPLICATION_FACTOR`).
+    #[error("The replication factor is changed from {from} to {to}")]
+    ReplicationFactor {
+        /// Replicas there are, once all moves are done.
+        from: usize,
+        /// Replicas of the target.
+        to: usize,
+    },
+    /// There is nothing to cancel (`NO_REASSIGNMENT_IN_PROGRESS`).
+    #[error("No partition reassignment is in progress.")]
+    NotInProgress,
+    /// The only replicas in sync are those that would go (`INVALID_REPLICA_ASSIGNMENT`).
+    #[error(
+        "Unable to revert partition assignment for {topic}:{partition} because it would require an unclean leader election."
+    )]
+    NobodyInSync {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionIndex,
+    },
+    /// `POLICY_VIOLATION`.
+    #[error("Unable to perform excessively large batch operation.")]
+    TooMany,
 }

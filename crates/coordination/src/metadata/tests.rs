@@ -6,6 +6,7 @@ mod imports;
 mod liveness;
 mod partitions;
 mod properties;
+mod reassignments;
 mod sharing;
 mod snapshots;
 mod topics;
@@ -37,7 +38,7 @@ fn check(script: &str, expected: Expect) {
 }
 
 /// A cluster that was formed and has no brokers.
-fn cluster() -> Image {
+pub(super) fn cluster() -> Image {
     let mut image = Image::empty();
     image.apply(&Command::FormCluster(FormCluster { cluster: cluster_id() }));
     image
@@ -53,7 +54,7 @@ fn cluster_of(n: i32) -> Image {
     image
 }
 
-fn run(image: &mut Image, line: &str) -> Response {
+pub(super) fn run(image: &mut Image, line: &str) -> Response {
     image.apply(&parse(line, image))
 }
 
@@ -165,6 +166,18 @@ fn parse(line: &str, image: &Image) -> Command {
                 vec![(topic.to_owned(), PartitionIndex::new(index.parse().unwrap()))]
             }),
         }),
+        // reassign t-0 to=2,3, or cancel; fixed refuses another number of replicas
+        "reassign" => {
+            let (topic, index) = subject.rsplit_once('-').unwrap();
+            Command::AlterReassignments(AlterReassignments {
+                partitions: vec![Reassign {
+                    topic: topic.to_owned(),
+                    partition: PartitionIndex::new(index.parse().unwrap()),
+                    target: get("to").map(ids),
+                }],
+                may_change_replication_factor: get("fixed").is_none(),
+            })
+        }
         // import NAME,NAME by=1 epochs=3,7 producer-ids=2000
         "import" => {
             let broker = BrokerId::new(get("by").unwrap().parse().unwrap());
@@ -308,6 +321,7 @@ fn answer(response: &Response) -> String {
             .collect::<Vec<_>>()),
         Response::AlterPartition(Err(e)) => format!("error: {e}"),
         Response::ImportTopics(r) => one(r),
+        Response::AlterReassignments(r) => all(r),
         Response::ElectLeaders(r) => {
             r.iter().map(|(t, i, r)| format!("{t}-{i}: {}", one(r))).collect::<Vec<_>>().join("; ")
         }
@@ -338,6 +352,9 @@ fn show(image: &Image) -> String {
                 p.partition_epoch
             )
             .unwrap();
+            if let Some(r) = &p.reassignment {
+                writeln!(out, "    moving from {:?} to {:?}", r.original, r.target).unwrap();
+            }
         }
         if !topic.configs().is_empty() {
             writeln!(out, "  {} {:?}", topic.name(), topic.configs()).unwrap();

@@ -46,9 +46,9 @@ impl Topic {
         self.partitions.iter().enumerate().map(|(i, p)| (index(i), p))
     }
 
-    /// Replicas per partition, as the first one has it.
+    /// Replicas per partition, as the first one has it; while it moves, as it will have.
     pub fn replication_factor(&self) -> usize {
-        self.partitions.front().map_or(0, |p| p.replicas.len())
+        self.partitions.front().map_or(0, |p| p.target().len())
     }
 
     /// The configs set on it.
@@ -64,10 +64,11 @@ pub(in crate::metadata) fn index(position: usize) -> PartitionIndex {
 
 /// One partition: who holds it, who leads it.
 ///
-/// Invariants: `replicas` is not empty and names nobody twice; `isr ⊆ replicas`; the leader, if there is one, is in `isr`.
+/// Invariants: `replicas` is not empty and names nobody twice; `isr ⊆ replicas`; the leader, if there is one, is in `isr`; while it moves,
+/// `replicas` are the target's and behind them those that it gives up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
-    /// The brokers that hold it; the first is the preferred leader.
+    /// The brokers that hold it, those that it moves to and those that it leaves among them; the first is the preferred leader.
     pub replicas: Vec<BrokerId>,
     /// Those known to hold everything that was acknowledged. Empty only when every one of them came back with its log
     /// directory lost: then nobody may lead until an operator accepts the loss.
@@ -78,4 +79,58 @@ pub struct Partition {
     pub leader_epoch: LeaderEpoch,
     /// Rises with every change of this struct (KIP-497).
     pub partition_epoch: PartitionEpoch,
+    /// The move that is under way (KIP-455); `None` for nearly every partition at nearly every time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reassignment: Option<Box<Reassignment>>,
+}
+
+impl Partition {
+    /// The replicas that it has when no move is under way any more.
+    pub fn target(&self) -> &[BrokerId] {
+        self.reassignment.as_ref().map_or(&self.replicas, |r| &r.target)
+    }
+
+    /// The replicas that it had before it began to move: what a cancelled move returns to.
+    pub fn original(&self) -> &[BrokerId] {
+        self.reassignment.as_ref().map_or(&self.replicas, |r| &r.original)
+    }
+
+    /// The brokers it moves to.
+    pub fn adding(&self) -> impl Iterator<Item = BrokerId> {
+        self.reassignment.iter().flat_map(|r| r.adding())
+    }
+
+    /// The brokers it leaves once all of its target are in sync.
+    pub fn removing(&self) -> impl Iterator<Item = BrokerId> {
+        self.reassignment.iter().flat_map(|r| r.removing())
+    }
+}
+
+/// A move of a partition's replicas that is under way (KIP-455).
+///
+/// What is added and what is removed follow from both ends, so that a move that is changed on the way still knows what to
+/// return to, in the order it was: that order says who is the preferred leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reassignment {
+    /// The replicas before it began.
+    pub original: Vec<BrokerId>,
+    /// The replicas when it is done; the first is the preferred leader.
+    pub target: Vec<BrokerId>,
+}
+
+impl Reassignment {
+    /// The brokers of the target that were none before.
+    pub fn adding(&self) -> impl Iterator<Item = BrokerId> {
+        self.target.iter().copied().filter(|b| !self.original.contains(b))
+    }
+
+    /// The brokers that are none in the target.
+    pub fn removing(&self) -> impl Iterator<Item = BrokerId> {
+        self.original.iter().copied().filter(|b| !self.target.contains(b))
+    }
+
+    /// The replicas meanwhile: those of the target, then those that it gives up.
+    pub fn replicas(&self) -> Vec<BrokerId> {
+        self.target.iter().copied().chain(self.removing()).collect()
+    }
 }

@@ -24,6 +24,7 @@ pub(crate) mod list_config_resources;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod offset_for_leader_epoch;
+pub(crate) mod partition_reassignments;
 pub(crate) mod produce;
 #[cfg(test)]
 mod sample_cluster;

@@ -85,10 +85,10 @@ type Opening = Pin<Box<dyn Future<Output = Result<Streaming<v1::FetchResponse>, 
 
 enum State {
     Closed,
-    Opening(Opening, Way),
+    Opening(Opening, Box<Way>),
     Open(
         Box<Streaming<v1::FetchResponse>>,
-        #[allow(dead_code, reason = "holds the stream's place on its connection")] Way,
+        #[allow(dead_code, reason = "holds the stream's place on its connection")] Box<Way>,
     ),
 }
 
@@ -387,7 +387,7 @@ impl Feed {
             let answered = stub.fetch(peers::hand_on(request, None, Deadline::none())).await?;
             Ok(answered.into_inner())
         };
-        self.state = State::Opening(Box::pin(opening), way);
+        self.state = State::Opening(Box::pin(opening), Box::new(way));
     }
 
     /// Notes how far a message reaches. False if nobody wants it any more.

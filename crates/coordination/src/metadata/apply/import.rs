@@ -62,6 +62,7 @@ impl Image {
                 leader: None,
                 leader_epoch: *leader_epoch,
                 partition_epoch: PartitionEpoch::ZERO,
+                reassignment: None,
             };
             partition.leader = election::in_sync_leader(&partition, |b| self.is_active(b));
             Arc::new(partition)

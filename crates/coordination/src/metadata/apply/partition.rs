@@ -24,11 +24,14 @@ impl Image {
             if let Ok(partition) = &decided {
                 self.replace_partition(change.topic, change.partition, partition.clone());
             }
-            results.push(decided.map(|p| PartitionState {
-                leader: p.leader,
-                leader_epoch: p.leader_epoch,
-                isr: p.isr,
-                partition_epoch: p.partition_epoch,
+            results.push(decided.and_then(|p| {
+                // It ended a move. The asker may not take the new set for its own in the term it knows: another leads, or it
+                // leads itself in a newer term, of which only the image tells it.
+                if p.leader != Some(command.broker) || p.leader_epoch != change.leader_epoch {
+                    return Err(AlterPartitionError::NewLeaderElected);
+                }
+                let Partition { leader, leader_epoch, isr, partition_epoch, .. } = p;
+                Ok(PartitionState { leader, leader_epoch, isr, partition_epoch })
             }));
         }
         Ok(results)
@@ -61,8 +64,14 @@ impl Image {
         }
         let mut after = (**partition).clone();
         after.isr = isr;
-        after.partition_epoch = partition.partition_epoch.next();
-        Ok(after)
+        // The members that complete a move end it in the same step.
+        let settled = election::settle(partition, after, |b| self.is_active(b));
+        Ok(settled.unwrap_or_else(|| {
+            // Nothing changed. The asker expects an answer with an epoch of its own, as for any other change.
+            let mut same = (**partition).clone();
+            same.partition_epoch = partition.partition_epoch.next();
+            same
+        }))
     }
 
     pub(super) fn elect_leaders(&mut self, command: &ElectLeaders) -> Vec<ElectionResult> {
@@ -141,7 +150,7 @@ impl Image {
         }
     }
 
-    fn replace_partition(&mut self, topic: TopicId, index: PartitionIndex, partition: Partition) {
+    pub(super) fn replace_partition(&mut self, topic: TopicId, index: PartitionIndex, partition: Partition) {
         let Some(name) = self.names.get(&topic) else { return };
         let Some(topic) = self.topics.get_mut(name) else { return };
         let slot = usize::try_from(index.get()).ok();

@@ -251,6 +251,18 @@ impl Image {
         replicas: &[BrokerId],
         factor: Option<usize>,
     ) -> Result<(), String> {
+        self.check_replicas(replicas, factor)?;
+        if !replicas.iter().any(|b| self.is_active(*b)) {
+            return Err(format!(
+                "All brokers specified in the manual partition assignment for partition {partition} are fenced or in \
+                 controlled shutdown."
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that replicas are registered brokers, none of them twice, and as many as `factor` says.
+    pub(super) fn check_replicas(&self, replicas: &[BrokerId], factor: Option<usize>) -> Result<(), String> {
         const PREFIX: &str = "The manual partition assignment includes";
         if replicas.is_empty() {
             return Err(format!("{PREFIX} an empty replica list."));
@@ -274,12 +286,6 @@ impl Image {
                 replicas.len()
             ));
         }
-        if !replicas.iter().any(|b| self.is_active(*b)) {
-            return Err(format!(
-                "All brokers specified in the manual partition assignment for partition {partition} are fenced or in \
-                 controlled shutdown."
-            ));
-        }
         Ok(())
     }
 
@@ -292,6 +298,7 @@ impl Image {
             leader: None,
             leader_epoch: LeaderEpoch::ZERO,
             partition_epoch: PartitionEpoch::ZERO,
+            reassignment: None,
         };
         partition.leader = election::in_sync_leader(&partition, |b| self.is_active(b));
         partition

@@ -29,6 +29,11 @@ fn line() -> impl Strategy<Value = String> {
                 format!("isr {t}-{i} by={b} to={}", isr.join(","))
             }
         ),
+        (topic.clone(), 0..3, prop::sample::subsequence(vec![4, 2, 1, 3], 1..4)).prop_map(|(t, i, to)| {
+            let to: Vec<String> = to.iter().map(ToString::to_string).collect();
+            format!("reassign {t}-{i} to={}", to.join(","))
+        }),
+        (topic.clone(), 0..3).prop_map(|(t, i)| format!("reassign {t}-{i} cancel")),
         (topic.clone(), any::<bool>())
             .prop_map(|(t, unclean)| { format!("elect {t}-0{}", if unclean { " unclean" } else { "" }) }),
         (topic, any::<bool>())
@@ -82,6 +87,13 @@ proptest! {
                     // One leader per epoch, and a change of any kind has its own partition epoch.
                     prop_assert!(old.leader == new.leader || old.leader_epoch < new.leader_epoch, "{}", line);
                     prop_assert!(old == new || old.partition_epoch < new.partition_epoch, "{}", line);
+                    // Who is taken away is shut out of the term, and only a move takes anybody away.
+                    let left = old.replicas.iter().any(|b| !new.replicas.contains(b));
+                    prop_assert!(!left || old.leader_epoch < new.leader_epoch, "{}", line);
+                    prop_assert!(!left || old.reassignment.is_some() || line.starts_with("reassign"), "{}", line);
+                    // Moving costs no availability: whoever led, somebody does.
+                    let moved = line.starts_with("reassign") || line.starts_with("isr");
+                    prop_assert!(!moved || old.leader.is_none() || new.leader.is_some(), "{}", line);
                 }
             }
             for broker in image.brokers() {
