@@ -282,7 +282,7 @@ fn read(
     if from >= end || (max_bytes == 0 && !min_one) {
         return Ok(fetched);
     }
-    let slice = match view.log.read(from, max_bytes, end, min_one) {
+    let slice = match view.log.read_records(from, max_bytes, end, min_one) {
         Err(ReadError::OffsetOutOfRange { .. }) => return Err(out_of_range.into()),
         read => read?,
     };

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use ottla_record::Offset;
-use ottla_record::header::BatchHeader;
+use ottla_record::header::{BatchHeader, HEADER_LEN};
 
 use crate::disk::File;
 use crate::error::ReadError;
@@ -53,7 +53,21 @@ impl ReadSlice {
         }
         Ok(bytes)
     }
+
+    /// True if compaction has left nothing of these batches but their headers. Reads the file only where the length allows it.
+    fn holds_no_record(&self) -> io::Result<bool> {
+        if !self.len.is_multiple_of(HEADER_LEN) || self.len > MAX_BARE_HEADERS * HEADER_LEN {
+            return Ok(false);
+        }
+        let bytes = self.read()?;
+        let is_bare =
+            |header: &[u8]| BatchHeader::parse(header).is_ok_and(|header| header.len() == HEADER_LEN);
+        Ok(bytes.chunks(HEADER_LEN).all(is_bare))
+    }
 }
+
+/// Batches without a record that a slice is looked through for. Compaction keeps a few for each producer.
+const MAX_BARE_HEADERS: usize = 256;
 
 impl LogView {
     /// The first offset that can be read.
@@ -104,6 +118,27 @@ impl LogView {
             }
         }
         Ok(None)
+    }
+
+    /// The same for a consumer: a slice without a single record is passed over if there is one with records behind it. Clients of
+    /// librdkafka take an answer that holds batches and no record for one that their buffer cut short, and give up.
+    pub fn read_records(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        upper: Offset,
+        min_one: bool,
+    ) -> Result<Option<ReadSlice>, ReadError> {
+        let first = self.read(from, max_bytes, upper, min_one)?;
+        let mut slice = first.clone();
+        while let Some(bare) = slice {
+            match bare.holds_no_record() {
+                Ok(true) => slice = self.read(bare.end_offset, max_bytes, upper, min_one)?,
+                // What cannot be read now is said by whoever reads it for the client.
+                Ok(false) | Err(_) => return Ok(Some(bare)),
+            }
+        }
+        Ok(first)
     }
 
     fn slice(

@@ -65,7 +65,7 @@ pub struct Groups {
 pub const GROUPS: &[Groups] = &[
     Groups { name: "classic-group", classic: 3, consumer: 0, lone: 0, actions: 300 },
     Groups { name: "consumer-group", classic: 0, consumer: 3, lone: 0, actions: 300 },
-    Groups { name: "expiring-offsets", classic: 0, consumer: 0, lone: 2, actions: 400 },
+    Groups { name: "expiring-offsets", classic: 0, consumer: 0, lone: 2, actions: 520 },
 ];
 
 /// What outlives the coordinator's process.

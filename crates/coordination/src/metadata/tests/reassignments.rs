@@ -247,7 +247,7 @@ fn a_broker_that_was_unregistered_is_left_behind_by_a_move() {
             unregister 2 => ()
             t-0: [1, 2] / [1] / 1 @0 .1
             reassign t-0 to=1,3 => ()
-            isr t-0 by=1 to=1,3 => (Some(1), 1, [1, 3], 3)
+            isr t-0 by=1 to=1,3 => error: The AlterPartition request successfully updated the partition state but the leader has changed.
             t-0: [1, 3] / [1, 3] / 1 @1 .3
             reassign t-0 to=1,2 => error: The manual partition assignment includes broker 2, but no such broker is registered.
         "#]],
