@@ -83,7 +83,7 @@ fn everything_documented_is_exported_with_its_type_and_nothing_else() {
     assert!(documented.len() > 50, "{documented:?}");
     // It appears with the first rejection, and there was none.
     assert_eq!(documented.remove("ottla_connections_rejected_total"), Some("counter"));
-    // These name a follower or a leader elsewhere: a lone broker has neither. The cluster's tests read them.
+    // These name a follower, or a leader elsewhere: a lone broker has neither. Their values have no test here.
     for of_others in ["ottla_replication_lag_max_records", "ottla_replication_follower_lag_max_records"] {
         assert_eq!(documented.remove(of_others), Some("gauge"));
     }
