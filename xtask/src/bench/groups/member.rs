@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use it::broker::Broker;
 use it::raw::{self, Connection};
@@ -27,6 +27,8 @@ const JOIN: i16 = 3;
 const SYNC: i16 = 2;
 const HEARTBEAT: i16 = 3;
 const CONSUMER: i16 = 1;
+/// So many heartbeats take longer than the leader's join on its way.
+const MAX_HEARTBEATS: usize = 10_000;
 
 /// A request's whole frame.
 pub(super) fn framed<R: Request>(request: &R, version: i16) -> anyhow::Result<Vec<u8>> {
@@ -85,6 +87,7 @@ pub(super) struct ClassicMember {
     subscription: Bytes,
     id: String,
     generation: i32,
+    pub(super) leads: bool,
 }
 
 impl ClassicMember {
@@ -97,6 +100,7 @@ impl ClassicMember {
             subscription: subscription.into(),
             id: String::new(),
             generation: -1,
+            leads: false,
         }
     }
 
@@ -119,8 +123,8 @@ impl ClassicMember {
     pub(super) fn joined_then_send_sync(&mut self, topic: &str) -> anyhow::Result<i32> {
         let joined = receive::<JoinGroupRequest>(&mut self.connection, JOIN)?;
         ensure!(joined.error_code == ErrorCode::NONE, "joining {}: {}", self.group, joined.error_code);
-        let assignments =
-            if joined.leader == joined.member_id { assignments(&joined, topic) } else { vec![] };
+        self.leads = joined.leader == joined.member_id;
+        let assignments = if self.leads { assignments(&joined, topic) } else { vec![] };
         self.id = joined.member_id;
         self.generation = joined.generation_id;
         let request = SyncGroupRequest {
@@ -141,15 +145,31 @@ impl ClassicMember {
         Ok(())
     }
 
+    /// Waits until its heartbeats are answered with the order to join again.
+    pub(super) fn await_rebalance(&mut self) -> anyhow::Result<()> {
+        let beat = self.beat();
+        for _ in 0..MAX_HEARTBEATS {
+            let answer = ask(&mut self.connection, &beat, HEARTBEAT)?;
+            if answer.error_code == ErrorCode::REBALANCE_IN_PROGRESS {
+                return Ok(());
+            }
+            ensure!(answer.error_code == ErrorCode::NONE, "a heartbeat: {}", answer.error_code);
+        }
+        bail!("{} has not begun to rebalance", self.group)
+    }
+
     /// Its heartbeat, over and over the same.
     pub(super) fn heartbeat(&self) -> anyhow::Result<Vec<u8>> {
-        let request = HeartbeatRequest {
+        framed(&self.beat(), HEARTBEAT)
+    }
+
+    fn beat(&self) -> HeartbeatRequest {
+        HeartbeatRequest {
             group_id: self.group.clone(),
             generation_id: self.generation,
             member_id: self.id.clone(),
             group_instance_id: None,
-        };
-        framed(&request, HEARTBEAT)
+        }
     }
 }
 

@@ -18,7 +18,11 @@ const MAX_ROUNDS: usize = 200;
 const ASSIGNMENT_INTERVAL: Duration = Duration::from_millis(1_000);
 
 pub(super) fn run(run: &mut Run) -> anyhow::Result<()> {
-    let broker = run.broker(&[("group.consumer.session.timeout.ms", "60000")]);
+    let broker = run.broker(&[
+        ("group.consumer.session.timeout.ms", "60000"),
+        // Time for all to be members of the first generation.
+        ("group.initial.rebalance.delay.ms", "1000"),
+    ]);
     broker.connect().create_topic(TOPIC, PARTITIONS, &[])?;
     member::await_coordinators(&broker, TOPIC)?;
     let rebalances = if run.quick { 3 } else { REBALANCES };
@@ -71,9 +75,17 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All members join: the first sets it off, the last lets it begin. From then to the last assignment.
+/// All members join: the leader sets it off, the last lets it begin. From then to the last assignment.
 fn classic(members: &mut [ClassicMember], generation: i32) -> anyhow::Result<Duration> {
+    // A member of a stable group that joins again as it was is told the generation that stands, until the leader has joined.
+    let leader = members.iter().position(|member| member.leads);
+    members.swap(0, leader.unwrap_or(0));
     let (last, others) = members.split_last_mut().context("a group has members")?;
+    let (first, others) = others.split_first_mut().context("a group has two members")?;
+    first.send_join()?;
+    if leader.is_some() {
+        last.await_rebalance()?;
+    }
     others.iter_mut().try_for_each(ClassicMember::send_join)?;
     let start = Instant::now();
     last.send_join()?;
