@@ -1,11 +1,11 @@
-//! What a heartbeat costs the broker, and a member its memory: 1,000 groups of five, of either protocol.
+//! What a heartbeat costs the broker, and a member its memory: 1,000 groups of five, of either protocol, on Kafka and on Ottla.
 
 use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use it::broker::{Broker, cpu_of};
+use it::broker::{Broker, Kind, cpu_of};
 use it::raw::Connection;
 
 use super::Run;
@@ -29,22 +29,28 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<()> {
     let settings =
         [("group.initial.rebalance.delay.ms", "1000"), ("group.consumer.session.timeout.ms", "60000")];
     for (protocol, form) in [("classic", classic as Form), ("consumer", consumer)] {
-        let broker = run.broker(&settings);
-        broker.connect().create_topic(TOPIC, MEMBERS as i32, &[])?;
-        member::await_coordinators(&broker, TOPIC)?;
-        let groups = run.volume(GROUPS);
-        let (connected, mut beating) = form(&broker, groups)?;
-        let each = (broker.rss_bytes() as f64 - connected as f64) / beating.len() as f64;
-        run.record(&format!("{protocol} member memory"), "bytes", each.max(0.0));
+        for (kind, of) in [(Kind::Kafka, "kafka "), (Kind::Ottla, "")] {
+            let broker = run.broker_of(kind, &settings);
+            broker.connect().create_topic(TOPIC, MEMBERS as i32, &[])?;
+            member::await_coordinators(&broker, TOPIC)?;
+            let groups = run.volume(GROUPS);
+            let (connected, mut beating) = form(&broker, groups)?;
+            // A JVM's heap was there before.
+            if kind == Kind::Ottla {
+                let each = (broker.rss_bytes() as f64 - connected as f64) / beating.len() as f64;
+                run.record(&format!("{protocol} member memory"), "bytes", each.max(0.0));
+            }
 
-        let watched = if run.quick { WATCHED / 10 } else { WATCHED };
-        let gap = INTERVAL.div_f64(beating.len() as f64);
-        let paced = pace(&broker, &mut beating, gap, (watched.as_secs_f64() / gap.as_secs_f64()) as usize)?;
-        run.record(&format!("{protocol} heartbeat paced cpu"), "µs", paced.cpu_us);
-        run.record(&format!("{protocol} heartbeat paced p50"), "ms", paced.percentile(0.5));
-        run.record(&format!("{protocol} heartbeat paced p99"), "ms", paced.percentile(0.99));
-        let packed = press(&broker, &mut beating, run.volume(200_000))?;
-        run.record(&format!("{protocol} heartbeat packed cpu"), "µs", packed);
+            let watched = if run.quick { WATCHED / 10 } else { WATCHED };
+            let gap = INTERVAL.div_f64(beating.len() as f64);
+            let count = (watched.as_secs_f64() / gap.as_secs_f64()) as usize;
+            let paced = pace(&broker, &mut beating, gap, count)?;
+            run.record(&format!("{of}{protocol} heartbeat paced cpu"), "µs", paced.cpu_us);
+            run.record(&format!("{of}{protocol} heartbeat paced p50"), "ms", paced.percentile(0.5));
+            run.record(&format!("{of}{protocol} heartbeat paced p99"), "ms", paced.percentile(0.99));
+            let packed = press(&broker, &mut beating, run.volume(200_000))?;
+            run.record(&format!("{of}{protocol} heartbeat packed cpu"), "µs", packed);
+        }
     }
     Ok(())
 }

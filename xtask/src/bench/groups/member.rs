@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use it::broker::Broker;
+use it::cluster::coordinator;
 use it::raw::{self, Connection};
 use it::wait;
 use ottla_record::Uuid;
@@ -61,6 +62,9 @@ pub(super) fn ask<R: Request>(
 
 /// Lets the broker create the topic that groups live in, and waits until all its partitions are served.
 pub(super) fn await_coordinators(broker: &Broker, topic: &str) -> anyhow::Result<()> {
+    // Kafka creates it when it is asked for a coordinator, and at no other request.
+    let address = broker.address();
+    wait::until("a coordinator", COORDINATORS_WITHIN, || coordinator(&address, "first").map(Some))?;
     let mut connection = broker.connect();
     connection.committed("first", topic, 1)?;
     wait::until("all coordinators", COORDINATORS_WITHIN, || {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use super::Run;
+use it::tools::KAFKA_VERSION;
+
 use crate::bench::machine::Machine;
 use crate::bench::report::figure;
 
@@ -22,21 +24,33 @@ enum Limit {
 }
 
 /// What is measured, under the name its figures carry.
-const ROWS: [(&str, &str, Limit); 24] = [
+const ROWS: [(&str, &str, Limit); 28] = [
     (
         "classic heartbeat paced cpu",
         "broker CPU a heartbeat, classic, each member every 3 s",
         Limit::Most(50.0),
     ),
-    ("classic heartbeat packed cpu", "the same, 64 on their way together", Limit::Most(50.0)),
-    ("classic heartbeat paced p99", "its latency, p99", Limit::None),
+    ("kafka classic heartbeat paced cpu", "the same of Kafka", Limit::None),
+    (
+        "classic heartbeat packed cpu",
+        "broker CPU a heartbeat, classic, 64 on their way together",
+        Limit::Most(50.0),
+    ),
+    ("kafka classic heartbeat packed cpu", "the same of Kafka", Limit::None),
+    ("classic heartbeat paced p99", "latency of a paced one, p99", Limit::None),
     (
         "consumer heartbeat paced cpu",
         "broker CPU a heartbeat, `consumer`, each member every 3 s",
         Limit::Most(50.0),
     ),
-    ("consumer heartbeat packed cpu", "the same, 64 on their way together", Limit::Most(50.0)),
-    ("consumer heartbeat paced p99", "its latency, p99", Limit::None),
+    ("kafka consumer heartbeat paced cpu", "the same of Kafka", Limit::None),
+    (
+        "consumer heartbeat packed cpu",
+        "broker CPU a heartbeat, `consumer`, 64 on their way together",
+        Limit::Most(50.0),
+    ),
+    ("kafka consumer heartbeat packed cpu", "the same of Kafka", Limit::None),
+    ("consumer heartbeat paced p99", "latency of a paced one, p99", Limit::None),
     ("classic member memory", "resident memory a member, classic", Limit::None),
     ("consumer member memory", "resident memory a member, `consumer`", Limit::None),
     ("classic rebalance median", "100 members rebalance, classic, median", Limit::Most(200.0)),
@@ -70,7 +84,7 @@ pub(super) fn document(machine: &Machine, rounds: usize, run: &Run) -> String {
          {rounds} rounds in one run, each part on a fresh broker: a release build with its defaults, over loopback. The client\n\
          (`xtask/src/bench/groups`) has a connection for each member and replays encoded requests from one thread; CPU and memory are the\n\
          broker process's own.\n\n\
-         - **Heartbeats**: 1,000 groups of five members, 5,000 connections. Paced: each member every 3 s, as Kafka's clients do, so the broker\n  \
+         - **Heartbeats**, of Kafka {KAFKA_VERSION} (`-Xmx512m`, G1, logging off) and then of Ottla: 1,000 groups of five members, 5,000 connections. Paced: each member every 3 s, as Kafka's clients do, so the broker\n  \
            wakes for every single one. Packed: 64 on their way together. Memory is what the members added to their connections,\n  \
            before the first heartbeat; what the groups themselves take is counted by allocations in\n  \
            `crates/coordination/src/group/groups/tests/memory.rs`: an offset less than 80 bytes, a group with one less than 2 KiB, a member\n  \
