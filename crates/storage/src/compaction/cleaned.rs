@@ -44,6 +44,10 @@ impl CleanedSegment {
     }
 }
 
+/// Synced after so many bytes. A file system that writes data before the metadata that points to it makes everybody's next sync wait for
+/// all that lies unwritten in new files.
+const SYNC_BYTES: u64 = 4 << 20;
+
 /// Writes a cleaned segment.
 #[derive(Debug)]
 pub(super) struct CleanedWriter {
@@ -57,6 +61,8 @@ pub(super) struct CleanedWriter {
     waiting: Vec<u8>,
     /// Bytes of batches, those that wait included.
     end: u64,
+    /// Bytes that were synced.
+    synced: u64,
 }
 
 impl CleanedWriter {
@@ -72,7 +78,7 @@ impl CleanedWriter {
         let file = files.disk().open(&files.path(FileKind::Log), OpenMode::CreateNew)?;
         let segment = Segment::of(files, IndexFile::empty(), IndexFile::empty(), IndexFile::empty());
         let (indexer, waiting) = (Indexer::starting(None), Vec::new());
-        Ok(Self { segment, file, indexer, interval, block, waiting, end: 0 })
+        Ok(Self { segment, file, indexer, interval, block, waiting, end: 0, synced: 0 })
     }
 
     /// Appends a batch. How many bytes were written to the disk.
@@ -168,6 +174,10 @@ impl CleanedWriter {
         if written > 0 {
             self.file.write_at(&[IoSlice::new(&self.waiting)], self.end - written)?;
             self.waiting.clear();
+        }
+        if self.end - self.synced >= SYNC_BYTES {
+            self.file.sync()?;
+            self.synced = self.end;
         }
         Ok(written)
     }

@@ -30,10 +30,10 @@ use bytes::Bytes;
 use ottla_record::header::BatchHeader;
 use ottla_record::{
     BatchBuilder, BatchError, BatchView, Codec, Compression, EndTransactionMarker, Offset, ProducerEpoch,
-    ProducerId, Record, Timestamp,
+    ProducerId, Record, Records, Timestamp,
 };
 
-use super::key_map::KeyMap;
+use super::key_map::{KeyHash, KeyMap};
 use super::transactions::{MarkerUse, TransactionScan};
 use crate::producer_state::RECENT_BATCHES;
 use crate::timestamps::MAX_DECOMPRESSED_BYTES;
@@ -87,6 +87,9 @@ pub struct Filter {
     delete_retention_ms: i64,
     /// Which records of the current batch stay.
     stays: Vec<bool>,
+    /// The keys of the current batch, and the last offset of each.
+    hashes: Vec<KeyHash>,
+    latest: Vec<Option<Offset>>,
 }
 
 impl Filter {
@@ -100,7 +103,8 @@ impl Filter {
         delete_retention_ms: i64,
     ) -> Self {
         let transactions = TransactionScan::new(aborted);
-        Self { keys, mapped_to, producers, transactions, now, delete_retention_ms, stays: Vec::new() }
+        let (stays, hashes, latest) = Default::default();
+        Self { keys, mapped_to, producers, transactions, now, delete_retention_ms, stays, hashes, latest }
     }
 
     /// Decides about one batch, whose CRC has been checked. `ends_segment`: it is the last of what becomes one segment.
@@ -131,10 +135,11 @@ impl Filter {
         } else if self.transactions.batch(header) {
             self.stays.resize(header.record_count() as usize, false);
         } else {
-            for record in &records {
+            self.look_up(&records)?;
+            for (record, latest) in records.iter().zip(&self.latest) {
                 let record = record?;
                 without_key += u32::from(record.key.is_none() && record.offset < self.mapped_to);
-                let stays = self.stays(&record, horizon_passed);
+                let stays = self.stays(&record, *latest, horizon_passed);
                 // Only what a pass has come by begins to count its time.
                 stamp_horizon |= stays && record.value.is_none() && record.offset < self.mapped_to;
                 self.stays.push(stays);
@@ -168,12 +173,25 @@ impl Filter {
         Ok(Outcome { filtered, aborted, kept, without_key })
     }
 
-    fn stays(&self, record: &Record<'_>, horizon_passed: bool) -> bool {
+    /// Finds the last offset of each record's key; of a record without a key, anything.
+    fn look_up(&mut self, records: &Records<'_>) -> Result<(), BatchError> {
+        self.hashes.clear();
+        for record in records {
+            self.hashes.push(record?.key.map_or_else(KeyHash::default, |key| self.keys.hash(key)));
+        }
+        self.latest.clear();
+        self.keys.last_of_all(&self.hashes, &mut self.latest);
+        Ok(())
+    }
+
+    fn stays(&self, record: &Record<'_>, latest: Option<Offset>, horizon_passed: bool) -> bool {
         if record.offset >= self.mapped_to {
             return true;
         }
-        let Some(key) = record.key else { return false };
-        let is_latest = self.keys.last(key).is_none_or(|last| record.offset >= last);
+        if record.key.is_none() {
+            return false;
+        }
+        let is_latest = latest.is_none_or(|last| record.offset >= last);
         is_latest && (record.value.is_some() || !horizon_passed)
     }
 

@@ -41,7 +41,7 @@ mod transactions;
 pub use cleanable::Cleanable;
 pub use cleaned::CleanedSegment;
 pub use filter::{Filter, Filtered, LastOfProducer, LastOfProducers, Outcome};
-pub use key_map::{ENTRY_BYTES, Full, KeyMap};
+pub use key_map::{ENTRY_BYTES, Full, KeyHash, KeyMap};
 pub use pass::{Pace, Pass, PassError, PassMemory, PassOrder, PassReport};
 pub use swap::SwapError;
 pub(crate) use swap::take_final_names;

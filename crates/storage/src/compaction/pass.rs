@@ -14,7 +14,7 @@ use super::batch_reader::BatchReader;
 use super::cleanable::Cleanable;
 use super::cleaned::{CleanedSegment, CleanedWriter};
 use super::filter::{Filter, Filtered, LastOfProducers};
-use super::key_map::KeyMap;
+use super::key_map::{KeyHash, KeyMap};
 use super::transactions::TransactionScan;
 use crate::config::LogConfig;
 use crate::error::ReadError;
@@ -160,6 +160,7 @@ impl Pass {
             first_dirty,
             mapped_to: first_dirty,
             bytes_read: 0,
+            records: Vec::new(),
         };
         let buffer_bytes = memory.buffer_bytes / 2;
         reading.run(&view, end, &mut BatchReader::new(buffer_bytes), pace)?;
@@ -317,6 +318,8 @@ struct KeyReading {
     /// The map has every key from the first dirty offset up to here.
     mapped_to: Offset,
     bytes_read: u64,
+    /// The keys of the current batch.
+    records: Vec<(KeyHash, Offset)>,
 }
 
 impl KeyReading {
@@ -362,15 +365,14 @@ impl KeyReading {
         if self.transactions.batch(header) {
             return Ok(true);
         }
+        self.records.clear();
         for record in &batch.records(MAX_DECOMPRESSED_BYTES)? {
             let record = record?;
-            if let Some(key) = record.key.filter(|_| record.offset >= self.first_dirty)
-                && self.keys.put(key, record.offset).is_err()
-            {
-                return Ok(false);
+            if let Some(key) = record.key.filter(|_| record.offset >= self.first_dirty) {
+                self.records.push((self.keys.hash(key), record.offset));
             }
         }
-        Ok(true)
+        Ok(self.keys.put_all(&self.records).is_ok())
     }
 }
 
