@@ -157,6 +157,59 @@ fn every_document_has_one_title() {
     assert!(wrong.is_empty(), "not one title, at the top: {wrong:#?}");
 }
 
+/// Users of the gRPC API have these files and nothing else. A call's own message may leave its sentence to the call.
+#[test]
+fn every_part_of_the_grpc_api_is_commented() {
+    let mut silent = Vec::new();
+    for file in files(&root().join("proto"), "proto") {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut above = "";
+        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+            let is_call_message = line.starts_with("message ")
+                && line.split(['{', ' ']).any(|word| word.ends_with("Request") || word.ends_with("Response"));
+            let speaks_of_the_file =
+                ["syntax ", "package ", "import ", "reserved "].iter().any(|word| line.starts_with(word));
+            let declares = !line.is_empty() && !line.starts_with("//") && line != "}" && !speaks_of_the_file;
+            if declares && !is_call_message && !above.starts_with("//") {
+                silent.push(format!("{}:{number}: {line}", file.display()));
+            }
+            above = line;
+        }
+    }
+    assert!(silent.is_empty(), "no comment above {silent:#?}");
+}
+
+/// What services link is learned from its examples, all of which `cargo test --doc` compiles.
+#[test]
+fn every_function_and_type_of_the_client_has_an_example() {
+    const KINDS: [&str; 6] =
+        ["pub fn ", "pub async fn ", "pub const fn ", "pub struct ", "pub enum ", "pub trait "];
+    let (mut seen, mut without) = (0, Vec::new());
+    let client = root().join("crates/client/src");
+    for file in rust_files(&client).into_iter().filter(|file| !file.ends_with("tests.rs")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut has_example = false;
+        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+            if line.starts_with("///") {
+                has_example |= line.contains("```");
+                continue;
+            }
+            if line.starts_with("#[") {
+                continue;
+            }
+            if KINDS.iter().any(|kind| line.starts_with(kind)) {
+                seen += 1;
+                if !has_example {
+                    without.push(format!("{}:{number}: {line}", file.display()));
+                }
+            }
+            has_example = false;
+        }
+    }
+    assert!(seen > 100, "only {seen} items were found");
+    assert!(without.is_empty(), "no example above {without:#?}");
+}
+
 struct Package {
     name: String,
     folder: PathBuf,

@@ -367,3 +367,6 @@ pub(crate) fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
     request.set_timeout(within);
     request
 }
+
+#[cfg(test)]
+mod tests;

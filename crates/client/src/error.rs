@@ -147,6 +147,13 @@ impl Refusal {
 impl Error {
     /// True if the same call may succeed later without anybody changing anything. The client has then already tried
     /// again itself, for as long as it was allowed to.
+    ///
+    /// ```
+    /// use ottla_client::{ByteSize, Error};
+    ///
+    /// assert!(Error::BufferFull(ByteSize::mib(32)).is_retriable());
+    /// assert!(!Error::Closed.is_retriable());
+    /// ```
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.retriable,
@@ -162,6 +169,14 @@ impl Error {
 
     /// True if the call may have had its effect although it failed: a record of a [`TimedOut`](Self::TimedOut) delivery
     /// that was sent and never answered may be in the log, once.
+    ///
+    /// ```
+    /// use ottla_client::Error;
+    ///
+    /// let reset = |maybe_sent| Error::Unavailable { address: "broker:9094".into(), reason: "reset".into(), maybe_sent };
+    /// assert!(reset(true).is_outcome_unknown());
+    /// assert!(!reset(false).is_outcome_unknown());
+    /// ```
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
             Self::Unavailable { maybe_sent, .. } | Self::TimedOut { maybe_sent, .. } => *maybe_sent,
@@ -172,11 +187,31 @@ impl Error {
     }
 
     /// Kafka's name of the error, for example `UNKNOWN_TOPIC_OR_PARTITION`, where it has one.
+    ///
+    /// ```
+    /// use ottla_client::{Error, Refusal};
+    ///
+    /// let refusal = Refusal {
+    ///     kafka_name: "TOPIC_AUTHORIZATION_FAILED".into(),
+    ///     topic: Some("orders".into()),
+    ///     partition: Some(3),
+    ///     ..Refusal::default()
+    /// };
+    /// let error = Error::Refused(Box::new(refusal));
+    /// assert_eq!(error.kafka_name(), Some("TOPIC_AUTHORIZATION_FAILED"));
+    /// ```
     pub fn kafka_name(&self) -> Option<&str> {
         self.refusal().map(|refusal| refusal.kafka_name.as_str()).filter(|name| !name.is_empty())
     }
 
     /// The topic it is about, if it is about one.
+    ///
+    /// ```
+    /// use ottla_client::Error;
+    ///
+    /// let error = Error::NotAssigned { topic: "orders".into(), partition: 3 };
+    /// assert_eq!(error.topic(), Some("orders"));
+    /// ```
     pub fn topic(&self) -> Option<&str> {
         match self {
             Self::Batch { topic, .. } | Self::NotAssigned { topic, .. } => Some(topic),
@@ -185,6 +220,13 @@ impl Error {
     }
 
     /// The partition it is about, if it is about one.
+    ///
+    /// ```
+    /// use ottla_client::Error;
+    ///
+    /// let error = Error::NotAssigned { topic: "orders".into(), partition: 3 };
+    /// assert_eq!(error.partition(), Some(3));
+    /// ```
     pub fn partition(&self) -> Option<i32> {
         match self {
             Self::Batch { partition, .. } | Self::NotAssigned { partition, .. } => Some(*partition),
@@ -193,6 +235,14 @@ impl Error {
     }
 
     /// A broker's refusal: this error's own, or, of a timeout, that of its last attempt.
+    ///
+    /// ```
+    /// use ottla_client::{Error, Refusal};
+    ///
+    /// let full = Refusal { kafka_name: "KAFKA_STORAGE_ERROR".into(), retriable: true, ..Refusal::default() };
+    /// let error = Error::Refused(Box::new(full));
+    /// assert!(error.refusal().is_some_and(|refusal| refusal.retriable));
+    /// ```
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused(refusal) => Some(refusal),

@@ -15,21 +15,46 @@ pub struct ByteSize(usize);
 
 impl ByteSize {
     /// So many bytes.
+    ///
+    /// ```
+    /// use ottla_client::ByteSize;
+    ///
+    /// assert_eq!(ByteSize::bytes(1_500).to_string(), "1500 bytes");
+    /// ```
     pub const fn bytes(bytes: usize) -> Self {
         Self(bytes)
     }
 
     /// So many times 1,024 bytes; saturates.
+    ///
+    /// ```
+    /// use ottla_client::ByteSize;
+    ///
+    /// assert_eq!(ByteSize::kib(2).get(), 2_048);
+    /// ```
     pub const fn kib(kib: usize) -> Self {
         Self(kib.saturating_mul(1 << 10))
     }
 
     /// So many times 1,048,576 bytes; saturates.
+    ///
+    /// ```
+    /// use ottla_client::ByteSize;
+    ///
+    /// assert!(ByteSize::mib(1) > ByteSize::kib(1_023));
+    /// ```
     pub const fn mib(mib: usize) -> Self {
         Self(mib.saturating_mul(1 << 20))
     }
 
     /// The number of bytes.
+    ///
+    /// ```
+    /// use ottla_client::ByteSize;
+    ///
+    /// let buffer = Vec::<u8>::with_capacity(ByteSize::kib(4).get());
+    /// assert!(buffer.capacity() >= 4_096);
+    /// ```
     pub const fn get(self) -> usize {
         self.0
     }

@@ -54,20 +54,29 @@ impl ReadSlice {
         Ok(bytes)
     }
 
-    /// True if compaction has left nothing of these batches but their headers. Reads the file only where the length allows it.
+    /// True if compaction has left nothing of these batches but their headers. Reads the file only where the length allows it, and no
+    /// further than to the first record.
     fn holds_no_record(&self) -> io::Result<bool> {
-        if !self.len.is_multiple_of(HEADER_LEN) || self.len > MAX_BARE_HEADERS * HEADER_LEN {
+        if !self.len.is_multiple_of(HEADER_LEN) {
             return Ok(false);
         }
-        let bytes = self.read()?;
         let is_bare =
             |header: &[u8]| BatchHeader::parse(header).is_ok_and(|header| header.len() == HEADER_LEN);
-        Ok(bytes.chunks(HEADER_LEN).all(is_bare))
+        let (mut looked, mut block) = (0, HEADER_LEN);
+        while looked < self.len {
+            let (position, len) = (self.position + looked as u64, block.min(self.len - looked));
+            let bytes = Self { position, len, ..self.clone() }.read()?;
+            if !bytes.chunks(HEADER_LEN).all(is_bare) {
+                return Ok(false);
+            }
+            (looked, block) = (looked + len, BARE_HEADERS_AT_ONCE * HEADER_LEN);
+        }
+        Ok(true)
     }
 }
 
-/// Batches without a record that a slice is looked through for. Compaction keeps a few for each producer.
-const MAX_BARE_HEADERS: usize = 256;
+/// How many headers are read with one call, once the first was found bare. Compaction keeps a few for each producer.
+const BARE_HEADERS_AT_ONCE: usize = 256;
 
 impl LogView {
     /// The first offset that can be read.
