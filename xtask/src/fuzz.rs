@@ -7,7 +7,7 @@ use anyhow::ensure;
 use clap::Args;
 use it::project::{root, target};
 
-use crate::process;
+use xtask::process;
 
 /// Pinned, so that the same sources build everywhere.
 const CARGO_FUZZ_VERSION: &str = "0.13.1";

@@ -14,7 +14,7 @@ use it::clients::finish;
 use it::{project, wait};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::process;
+use xtask::process;
 
 /// Where the build stage puts what the last one takes.
 const STAGED: &str = "/image";

@@ -18,7 +18,9 @@ use it::broker::{Broker, Kind, Spec};
 use it::interop;
 use it::project::{self, cargo};
 
-use crate::{process, tools};
+use xtask::process;
+
+use crate::tools;
 use cells::{CELLS, Cell, Story};
 
 /// The modules of `tests/tests/it` in which a foreign program is the client or the judge.

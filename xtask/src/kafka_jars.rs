@@ -9,7 +9,7 @@ use crate::process;
 
 /// The folder of Kafka's jars; resolves them on the first call. `kafka_2.13` brings the broker with all its coordinators,
 /// `kafka-tools` the command-line tools.
-pub(crate) fn kafka_jars() -> anyhow::Result<PathBuf> {
+pub fn kafka_jars() -> anyhow::Result<PathBuf> {
     let folder = it::tools::kafka_jars();
     let complete = folder.join("complete");
     if complete.exists() {

@@ -1,4 +1,4 @@
-//! `cargo xtask sim --mutants`: the production code is broken in known ways, and the simulator must catch each break.
+//! `cargo xtask mutants`: the production code is broken in known ways, and the simulator must catch each break.
 //!
 //! A patch of `crates/sim/mutants` puts a break behind a switch, `ottla_record::mutant("name of the patch")`. All of them are
 //! applied to one copy of the sources, so that there is one build however many there are; then the judge is run once for
@@ -91,7 +91,9 @@ fn judge_with(judge: &Path, mutant: &str, search: &Search) -> anyhow::Result<(bo
 
 /// Patches a copy of the sources and builds the judge from it.
 fn build(root: &Path, scratch: &Path, mutants: &[Mutant]) -> anyhow::Result<PathBuf> {
-    let (patched, source, target) = (scratch.join("patched"), scratch.join("source"), scratch.join("build"));
+    let (patched, source) = (scratch.join("patched"), scratch.join("source"));
+    // What it uses of others is built there already, and the copy's own crates are told apart by their place.
+    let target = it::project::target();
     if patched.exists() {
         fs::remove_dir_all(&patched)?;
     }

@@ -14,8 +14,8 @@ use anyhow::{Context, bail, ensure};
 use flate2::{Compression, GzBuilder};
 use it::project::{cargo, root, target};
 
-use crate::kafka_jars::kafka_jars;
-use crate::process;
+use xtask::kafka_jars::kafka_jars;
+use xtask::process;
 
 /// How to run `cargo xtask oracle`.
 #[derive(clap::Args)]

@@ -5,14 +5,14 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 /// Runs a command with our own input and output; another exit status than 0 is an error that names the command.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("starting {command:?}"))?;
     ensure!(status.success(), "{command:?}: {status}");
     Ok(())
 }
 
 /// Runs a command and returns its standard output as text.
-pub(crate) fn capture(command: &mut Command) -> anyhow::Result<String> {
+pub fn capture(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("starting {command:?}"))?;
     ensure!(
         output.status.success(),

@@ -24,8 +24,8 @@ use it::project::root;
 use it::tools::KAFKA_VERSION;
 use serde_json::Value;
 
-use crate::kafka_jars::kafka_jars;
-use crate::process;
+use xtask::kafka_jars::kafka_jars;
+use xtask::process;
 
 /// Jar, folder inside it, and the file of `schema/` for what is neither request nor response.
 const SOURCES: [(&str, &str, &str); 6] = [

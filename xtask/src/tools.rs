@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::Context;
 use it::tools::{Tool, debian_root, folder, kcat, on_path, promtool, python, tmux};
 
-use crate::{kafka_jars, process};
+use xtask::{kafka_jars, process};
 
 /// The Python clients, one line a package as pip reads it.
 const PYTHON_CLIENTS: &str = "\

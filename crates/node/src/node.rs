@@ -18,7 +18,7 @@ use crate::coordinator::groups::GroupCoordinator;
 use crate::coordinator::lags;
 use crate::directory::DirectoryShell;
 use crate::flush::FlushCoordinator;
-use crate::follow::{FetcherParts, ReplicaFetchers};
+use crate::follow::{FetcherParts, HungUp, ReplicaFetchers};
 use crate::host::PartitionHost;
 use crate::hosting::Hosting;
 use crate::in_sync::{self, IsrProposals};
@@ -133,6 +133,7 @@ impl Node {
             config: settings.config.replication.clone(),
             peers,
             metrics: Arc::clone(&shell.replication),
+            hung_up: HungUp::default(),
         });
         fetchers.follow(&topics, &image);
         let node = Arc::new(Self {
@@ -185,6 +186,12 @@ impl Node {
     /// The cluster's metadata now.
     pub fn image(&self) -> Arc<Image> {
         Arc::clone(&self.images.borrow())
+    }
+
+    /// True if a broker that the metadata has for alive has just closed its connections to this one. It is gone, most likely, and clients
+    /// are better told that its partitions have no leader: they ask again soon, and by then the metadata knows the next one.
+    pub fn has_hung_up(&self, broker: BrokerId) -> bool {
+        self.fetchers.has_hung_up(broker)
     }
 
     /// The partitions hosted now.

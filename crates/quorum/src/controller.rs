@@ -106,8 +106,11 @@ async fn take_control(core: Arc<Core>) -> Done {
 fn run(core: &Arc<Core>, effect: Effect, work: &mut JoinSet<Done>) {
     let core = Arc::clone(core);
     match effect {
-        Effect::Fence { broker, epoch } => {
-            tracing::warn!(%broker, %epoch, "this broker is lost: its leaderships move");
+        Effect::Fence { broker, epoch, announced } => {
+            match announced {
+                true => tracing::info!(%broker, %epoch, "this broker has stopped, as it had said"),
+                false => tracing::warn!(%broker, %epoch, "this broker is lost: its leaderships move"),
+            }
             let command = Command::FenceBroker(FenceBroker { broker, epoch });
             work.spawn(propose(core, command));
         }

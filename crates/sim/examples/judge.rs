@@ -1,4 +1,4 @@
-//! Looks for a broken promise and says what broke: what `cargo xtask sim --mutants` runs on a mutant. `judge storms` makes
+//! Looks for a broken promise and says what broke: what `cargo xtask mutants` runs on a mutant. `judge storms` makes
 //! random runs, `judge cluster` those of a cluster, either with `FROM TO` those of some seeds, `judge STORY` crashes a story.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells what it found")]

@@ -15,6 +15,7 @@ mod cli_terminal;
 mod client_apis;
 mod clients_agree;
 mod cluster;
+mod cluster_clients;
 mod committed_offsets;
 mod compaction;
 mod connection_limits;

@@ -8,7 +8,7 @@ use it::interop::client::Client;
 use it::tools::{Tool, on_path};
 
 use super::cells::Story;
-use crate::process;
+use xtask::process;
 
 /// Brings what a story needs; at once when it is there.
 pub(crate) fn install(story: Story) -> anyhow::Result<()> {

@@ -51,5 +51,8 @@ async fn what_the_client_says_stands_in_the_span_of_its_cause() {
     let producer = client.producer().delivery_timeout(within).linger(Duration::ZERO).build().unwrap();
     producer.send(ProducerRecord::to("orders").value("1")).await.unwrap().await.unwrap_err();
     let producing = said.text().split_off(call.len());
-    assert!(producing.contains("producer: ottla_client::") || producing.contains("producer:call{"), "{producing}");
+    assert!(
+        producing.contains("producer: ottla_client::") || producing.contains("producer:call{"),
+        "{producing}"
+    );
 }

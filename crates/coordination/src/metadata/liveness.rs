@@ -109,6 +109,8 @@ pub enum Effect {
         broker: BrokerId,
         /// Its registration.
         epoch: BrokerEpoch,
+        /// It had said that it would stop.
+        announced: bool,
     },
     /// Propose to unfence this registration.
     Unfence {
@@ -309,7 +311,10 @@ impl Liveness {
         let sighting = self.brokers.get_mut(&id)?;
         let broker = registered(image, id, sighting.epoch)?;
         let effect = match sighting.verdict(broker, since, now, config) {
-            Verdict::Dead if !broker.fenced => Effect::Fence { broker: id, epoch: broker.epoch },
+            Verdict::Dead if !broker.fenced => {
+                let announced = sighting.last.is_some_and(|(_, heartbeat)| heartbeat.wants_to_stop);
+                Effect::Fence { broker: id, epoch: broker.epoch, announced }
+            }
             Verdict::Alive if broker.fenced => Effect::Unfence { broker: id, epoch: broker.epoch },
             _ => {
                 sighting.asked = None;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ottla_node::Node;
 use ottla_node::coordination::metadata::{Image, Partition, Topic, TopicName};
 use ottla_node::coordinator::internal_topics::is_internal;
 use ottla_record::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, Uuid};
@@ -23,7 +24,7 @@ pub(crate) async fn metadata(call: Arc<Call>, request: MetadataRequest) -> Metad
         create_missing(&call, wanted).await;
     }
     let image = node.image();
-    let seen = Seen { image: &image, listener: &call.front.listener, version: call.version };
+    let seen = Seen { image: &image, node, listener: &call.front.listener, version: call.version };
     let mut topics: Vec<_> = match wanted {
         None => image.topics().map(|topic| seen.topic(topic)).collect(),
         Some(wanted) => wanted.iter().map(|topic| seen.wanted(topic)).collect(),
@@ -84,6 +85,7 @@ pub(crate) fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBrok
 /// The cluster as it is seen through a listener, by a client of some version.
 struct Seen<'a> {
     image: &'a Image,
+    node: &'a Node,
     listener: &'a str,
     version: i16,
 }
@@ -133,9 +135,12 @@ impl Seen<'_> {
             shown.map(|broker| broker.get()).collect()
         };
         let (replica_nodes, isr_nodes) = (shown(&partition.replicas), shown(&partition.isr));
-        let leader = partition.leader.filter(|leader| !offline.contains(leader));
+        let reached = partition.leader.filter(|leader| !offline.contains(leader));
+        let leader = reached.filter(|leader| !self.node.has_hung_up(*leader));
         let error_code = match (leader, partition.leader) {
-            (None, Some(_)) if self.version >= LISTENER_NOT_FOUND_FROM => ErrorCode::LISTENER_NOT_FOUND,
+            (None, Some(_)) if reached.is_none() && self.version >= LISTENER_NOT_FOUND_FROM => {
+                ErrorCode::LISTENER_NOT_FOUND
+            }
             (None, _) => ErrorCode::LEADER_NOT_AVAILABLE,
             _ if replica_nodes.len() < partition.replicas.len() || isr_nodes.len() < partition.isr.len() => {
                 ErrorCode::REPLICA_NOT_AVAILABLE

@@ -86,6 +86,7 @@ impl Fetcher {
             match self.parts.peers.fetch(&source.address, request).await {
                 Ok(answers) => {
                     self.pauses.reset();
+                    self.parts.hung_up.heard(source.address.broker);
                     self.take(source, answers).await;
                 }
                 Err(error) => self.failed(source, &error).await,
@@ -188,6 +189,9 @@ impl Fetcher {
             tracing::debug!(leader = %broker, %error, "copying from {host}:{port} failed again");
         }
         self.parts.metrics.fetches_failed.inc();
+        if let PeerError::Broken(_) = error {
+            self.parts.hung_up.note(*broker, Instant::now());
+        }
         sleep(self.pauses.next()).await;
     }
 }

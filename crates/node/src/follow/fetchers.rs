@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ottla_coordination::config::ReplicationConfig;
 use ottla_coordination::metadata::Image;
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::follow::fetcher::Fetcher;
+use crate::follow::hung_up::HungUp;
 use crate::host::PartitionHost;
 use crate::metrics::replication::ReplicationMetrics;
 use crate::ports::{PeerAddress, PeerTransport};
@@ -24,6 +26,7 @@ pub(crate) struct FetcherParts {
     pub(crate) config: ReplicationConfig,
     pub(crate) peers: Arc<dyn PeerTransport>,
     pub(crate) metrics: Arc<ReplicationMetrics>,
+    pub(crate) hung_up: HungUp,
 }
 
 /// What one leader is asked for.
@@ -78,6 +81,7 @@ impl ReplicaFetchers {
             return;
         }
         running.leaders.retain(|leader, _| led.contains_key(leader));
+        self.parts.hung_up.retain(|leader| led.contains_key(&leader));
         self.parts.metrics.forget_leaders_but(|leader| led.contains_key(&leader));
         for (leader, mut hosts) in led {
             let listener = &self.parts.config.inter_broker_listener;
@@ -113,6 +117,11 @@ impl ReplicaFetchers {
                 }
             }
         }
+    }
+
+    /// True if this broker has just hung up on us: the metadata may not know yet that it is gone.
+    pub(crate) fn has_hung_up(&self, leader: BrokerId) -> bool {
+        self.parts.hung_up.is_in_doubt(leader, Instant::now())
     }
 
     /// Ends all of them.

@@ -86,7 +86,8 @@ fn event(what: &str, image: &Image) -> Event {
 
 fn effect(effect: &Effect) -> String {
     match effect {
-        Effect::Fence { broker, epoch } => format!("fence {broker}@{epoch}"),
+        Effect::Fence { broker, epoch, announced: false } => format!("fence {broker}@{epoch}"),
+        Effect::Fence { broker, epoch, announced: true } => format!("fence {broker}@{epoch}, which stopped"),
         Effect::Unfence { broker, epoch } => format!("unfence {broker}@{epoch}"),
         Effect::Dial { broker, epoch } => format!("dial {broker}@{epoch}"),
     }

@@ -26,8 +26,8 @@ use it::broker::{Broker, Kind, Spec};
 use it::project::{self, Profile};
 
 use super::machine;
-use crate::kafka_jars;
 use report::Figure;
+use xtask::kafka_jars;
 
 /// What to measure of groups.
 #[derive(Args, Clone, Debug)]

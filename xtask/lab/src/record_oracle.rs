@@ -13,8 +13,8 @@ use flate2::write::GzEncoder;
 use it::project::root;
 use ottla_record::{BatchBuilder, BatchView, Codec, Compression, dump};
 
-use crate::kafka_jars::kafka_jars;
-use crate::process;
+use xtask::kafka_jars::kafka_jars;
+use xtask::process;
 
 /// Batches per run; the committed corpus is one run, and should stay below 300 KB.
 const BATCHES: u32 = 240;

@@ -57,14 +57,14 @@ pub(crate) fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> 
          Written by `cargo xtask bench` on {} at commit {}.\n\
          {}.\n\n\
          Ottla and Apache Kafka {KAFKA_VERSION} (one broker and controller, `-Xmx1g`, G1, logging off) take turns on the same machine, {rounds} rounds\n\
-         each, in one run; figures of different runs do not compare. The client (`xtask/src/bench/load.rs`) replays ready-made Produce 8 and Fetch 11\n\
+         each, in one run; figures of different runs do not compare. The client (`xtask/lab/src/bench/load.rs`) replays ready-made Produce 8 and Fetch 11\n\
          requests from one thread over loopback, so that the broker is what is measured; CPU is the broker process's own user and\n\
          system time. Batches are 64 KiB of 1,000-byte records that do not compress, one for each of 6 partitions a request, 5\n\
          requests unanswered, acks=all; single records have 100 bytes, one request unanswered a connection, one partition. Both brokers are\n\
          warmed up with 500 MB each way and 20,000 single records, and before each load\n\
          the disk is synced and 3 GiB of memory are written once and freed, because a virtual machine's free memory goes back to its host within seconds. `fsync`: the acknowledgement means on disk\n\
          (Kafka: `flush.messages=1`); `os`: it means in the page cache (Ottla: `ottla.ack.durability=os`).\n\
-         Latency at a steady rate counts from the moment a request was due. Kafka has no gRPC; there `xtask/src/bench/grpc.rs` publishes\n\
+         Latency at a steady rate counts from the moment a request was due. Kafka has no gRPC; there `xtask/lab/src/bench/grpc.rs` publishes\n\
          and fetches batches of 1.04 MB through the generated stubs, one stream on one connection, 5 publishes unanswered, acks=all.\n\n\
          Medians, with the lowest and highest in brackets. The target is Ottla's.\n\n\
          | what | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|\n",

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Context;
 use it::project;
 
-use crate::process::capture;
+use xtask::process::capture;
 
 /// Where the figures come from.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use it::writer::Writer;
 
 use super::machine::{self, Machine};
 use super::report::{Sample, cell};
-use crate::kafka_jars;
+use xtask::kafka_jars;
 
 const PARTITIONS: i32 = 3;
 const PER_SECOND: u32 = 200;

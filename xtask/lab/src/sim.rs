@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: random fault runs of a broker and of a cluster, and crash enumeration, from seeds; [`mutants`] shows what that is worth.
+//! `cargo xtask sim`: random fault runs of a broker and of a cluster, and crash enumeration, from seeds; `cargo xtask mutants` shows what that is worth.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::ensure;
 use ottla_sim::campaign::{self, DEPTH, all_stories, group_stories};
 
-use crate::mutants;
+use it::project::cargo;
+use xtask::process;
 
 /// What to simulate.
 #[derive(clap::Args)]
@@ -36,7 +37,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match options {
-        Options { mutants: true, only, .. } => mutants::run(only.as_deref().unwrap_or_default()),
+        Options { mutants: true, only, .. } => process::run(cargo().args(["xtask", "mutants"]).args(only)),
         Options { story: Some(story), seed, .. } => stories(story, seed.map_or(0..4, |seed| seed..seed + 1)),
         Options { cluster: true, seed: Some(seed), .. } => clusters(*seed..seed + 1),
         Options { cluster: true, seeds, from, .. } => clusters(*from..from + seeds.unwrap_or(240)),

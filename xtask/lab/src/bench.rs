@@ -20,10 +20,10 @@ use clap::{Args, Subcommand};
 use it::broker::{Broker, Kind, Spec};
 use it::project::{self, Profile};
 
-use crate::kafka_jars;
 use grpc::GrpcLoad;
 use load::{Load, Outcome};
 use report::Sample;
+use xtask::kafka_jars;
 
 const PARTITIONS: i32 = 6;
 /// How often the same records are fetched in a round: a pass takes half a second, and one alone is no steady figure.
