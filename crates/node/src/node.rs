@@ -188,10 +188,10 @@ impl Node {
         Arc::clone(&self.images.borrow())
     }
 
-    /// True if a broker that the metadata has for alive has just closed its connections to this one. It is gone, most likely, and clients
-    /// are better told that its partitions have no leader: they ask again soon, and by then the metadata knows the next one.
-    pub fn has_hung_up(&self, broker: BrokerId) -> bool {
-        self.fetchers.has_hung_up(broker)
+    /// Brokers that the metadata has for leaders and that have just closed their connections to this one. They are gone, most likely, and
+    /// clients are better told that their partitions have no leader: they ask again soon, and by then the metadata knows the next one.
+    pub fn hung_up(&self) -> Vec<BrokerId> {
+        self.fetchers.hung_up()
     }
 
     /// The partitions hosted now.

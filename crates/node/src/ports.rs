@@ -79,6 +79,11 @@ pub trait PeerTransport: Send + Sync + 'static {
         leader: &'a PeerAddress,
         request: ReplicaFetch,
     ) -> BoxFuture<'a, Result<Vec<ReplicaFetched>, PeerError>>;
+
+    /// True if a peer has closed its connection, also if the fetch that waits on it has not been told yet. Waits for nothing.
+    fn has_hung_up(&self, _peer: BrokerId) -> bool {
+        false
+    }
 }
 
 /// Where a broker is reached by its peers.

@@ -73,11 +73,17 @@ fn java_goes_on_when_the_leader_is_killed_and_kafkas_tool_shows_who_is_in_sync()
     let leader = cluster.leader(TOPIC, 0);
     assert!(described.contains(&format!("Leader: {leader}\t")), "{described}");
 
+    // By itself the tool tries nothing again.
+    let scratch = tempfile::tempdir().unwrap();
+    let config = scratch.path().join("producer.properties");
+    std::fs::write(&config, "retries=2147483647\nretry.backoff.ms=100\n").unwrap();
     let written = thread::scope(|scope| {
         let writing = scope.spawn(|| {
             let class = "org.apache.kafka.tools.VerifiableProducer";
             let arguments = ["--bootstrap-server", &bootstrap, "--topic", TOPIC, "--acks", "-1"];
-            let arguments = [&arguments[..], &["--max-messages", "3000", "--throughput", "300"]].concat();
+            let pace = ["--max-messages", "3000", "--throughput", "300"];
+            let config = ["--command-config", config.to_str().unwrap()];
+            let arguments = [&arguments[..], &pace, &config].concat();
             let run = tools.run(class, &arguments);
             (tools, run.success())
         });

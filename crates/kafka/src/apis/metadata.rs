@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ottla_node::Node;
 use ottla_node::coordination::metadata::{Image, Partition, Topic, TopicName};
 use ottla_node::coordinator::internal_topics::is_internal;
 use ottla_record::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, Uuid};
@@ -24,7 +23,9 @@ pub(crate) async fn metadata(call: Arc<Call>, request: MetadataRequest) -> Metad
         create_missing(&call, wanted).await;
     }
     let image = node.image();
-    let seen = Seen { image: &image, node, listener: &call.front.listener, version: call.version };
+    let hung_up = node.hung_up();
+    let seen =
+        Seen { image: &image, hung_up: &hung_up, listener: &call.front.listener, version: call.version };
     let mut topics: Vec<_> = match wanted {
         None => image.topics().map(|topic| seen.topic(topic)).collect(),
         Some(wanted) => wanted.iter().map(|topic| seen.wanted(topic)).collect(),
@@ -85,7 +86,8 @@ pub(crate) fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBrok
 /// The cluster as it is seen through a listener, by a client of some version.
 struct Seen<'a> {
     image: &'a Image,
-    node: &'a Node,
+    /// Leaders to whom nobody should be sent.
+    hung_up: &'a [BrokerId],
     listener: &'a str,
     version: i16,
 }
@@ -136,7 +138,7 @@ impl Seen<'_> {
         };
         let (replica_nodes, isr_nodes) = (shown(&partition.replicas), shown(&partition.isr));
         let reached = partition.leader.filter(|leader| !offline.contains(leader));
-        let leader = reached.filter(|leader| !self.node.has_hung_up(*leader));
+        let leader = reached.filter(|leader| !self.hung_up.contains(leader));
         let error_code = match (leader, partition.leader) {
             (None, Some(_)) if reached.is_none() && self.version >= LISTENER_NOT_FOUND_FROM => {
                 ErrorCode::LISTENER_NOT_FOUND

@@ -11,7 +11,7 @@ use ottla_wire::messages::fetch_request::FetchRequest;
 use parking_lot::Mutex;
 
 use crate::peer::fetch::{FETCH_VERSION, answers, request};
-use crate::peer::wire::Connection;
+use crate::peer::wire::{Connection, Probe};
 
 /// How peers are spoken to.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +33,14 @@ pub struct PeerOptions {
 pub struct PeerClient {
     options: PeerOptions,
     idle: Mutex<BTreeMap<BrokerId, Connection>>,
+    /// Of the last connection to each.
+    probes: Mutex<BTreeMap<BrokerId, Probe>>,
 }
 
 impl PeerClient {
     /// No connection yet.
     pub fn new(options: PeerOptions) -> Self {
-        Self { options, idle: Mutex::default() }
+        Self { options, idle: Mutex::default(), probes: Mutex::default() }
     }
 
     async fn call<R: Request>(
@@ -71,6 +73,7 @@ impl PeerClient {
             }
         }
         let mut fresh = Connection::open(peer, &self.options).await?;
+        self.probes.lock().insert(peer.broker, fresh.probe());
         let response = fresh.call(request, version).await?;
         self.idle.lock().insert(peer.broker, fresh);
         Ok(response)
@@ -87,6 +90,10 @@ impl PeerTransport for PeerClient {
             let request: FetchRequest = request(&fetch);
             answers(self.call(leader, &request, FETCH_VERSION).await?)
         })
+    }
+
+    fn has_hung_up(&self, peer: BrokerId) -> bool {
+        self.probes.lock().get(&peer).is_some_and(Probe::is_closed)
     }
 }
 

@@ -1,12 +1,13 @@
 //! One connection to a peer: a request out, its answer in.
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::sync::{Arc, Weak};
 
 use ottla_node::ports::{PeerAddress, PeerError};
 use ottla_wire::frame::{read_response_header, write_request};
 use ottla_wire::{Message, Reader, Request, Writer};
 use socket2::SockRef;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::frame::{FrameBuffer, FrameError};
@@ -16,7 +17,7 @@ use crate::peer::client::PeerOptions;
 #[derive(Debug)]
 pub(super) struct Connection {
     peer: PeerAddress,
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     incoming: FrameBuffer,
     client_id: String,
     next_correlation: i32,
@@ -33,7 +34,7 @@ impl Connection {
         }
         Ok(Self {
             peer: peer.clone(),
-            stream,
+            stream: Arc::new(stream),
             incoming: FrameBuffer::new(options.max_response_bytes),
             client_id: format!("broker-{}-fetcher-0", options.own),
             next_correlation: 0,
@@ -57,7 +58,7 @@ impl Connection {
         write_request(&mut message, correlation, Some(&self.client_id), request, version)
             .map_err(|error| PeerError::Malformed(error.to_string()))?;
         let (bytes, _) = message.into_parts();
-        self.stream.write_all(&bytes).await?;
+        self.write(&bytes).await?;
         let frame = loop {
             match self.incoming.next_frame() {
                 Ok(Some(frame)) => break frame,
@@ -81,6 +82,23 @@ impl Connection {
         R::Response::decode(&mut reader, version).map_err(malformed)
     }
 
+    /// Something to ask whether the other end has closed it, while it is in use or not.
+    pub(super) fn probe(&self) -> Probe {
+        Probe(Arc::downgrade(&self.stream))
+    }
+
+    async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.stream.writable().await?;
+            match self.stream.try_write(bytes) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     async fn read(&mut self) -> io::Result<()> {
         loop {
             self.stream.readable().await?;
@@ -91,5 +109,55 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Looks at a connection that somebody else uses, and does not keep it open.
+#[derive(Debug)]
+pub(super) struct Probe(Weak<TcpStream>);
+
+impl Probe {
+    /// True if the other end has closed it. What the system knows already: nothing is sent or waited for.
+    pub(super) fn is_closed(&self) -> bool {
+        let Some(stream) = self.0.upgrade() else { return false };
+        match SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(waiting) => waiting == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ottla_record::BrokerId;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_probe_sees_a_closed_connection_that_nobody_reads() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let own = BrokerId::new(1);
+        let peer = PeerAddress { broker: BrokerId::new(2), host: "127.0.0.1".to_owned(), port };
+        let timeout = Duration::from_secs(5);
+        let options = PeerOptions { own, timeout, max_response_bytes: 1_024, receive_buffer: None };
+        let connection = Connection::open(&peer, &options).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        let probe = connection.probe();
+        assert!(!probe.is_closed());
+        // An answer that waits to be read is not the end.
+        tokio::io::AsyncWriteExt::write_all(&mut accepted, b"answer").await.unwrap();
+        assert!(!probe.is_closed());
+        drop(accepted);
+        connection.stream.readable().await.unwrap();
+        connection.stream.try_read(&mut [0; 6]).unwrap();
+        while !probe.is_closed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(connection);
+        assert!(!probe.is_closed(), "what was given up was not lost");
     }
 }

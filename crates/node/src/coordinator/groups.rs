@@ -119,7 +119,7 @@ impl Node {
         let partition =
             PartitionIndex::new(i32::try_from(partition_of(group, topic.partition_count())).unwrap_or(0));
         let leader = topic.partition(partition).and_then(|partition| partition.leader);
-        leader.filter(|leader| !self.has_hung_up(*leader)).ok_or(CoordinatorError::NotAvailable)
+        leader.filter(|leader| !self.hung_up().contains(leader)).ok_or(CoordinatorError::NotAvailable)
     }
 
     /// Asks the coordinator of a group. What names several groups asks each group's, and fails as a whole if one of them

@@ -119,9 +119,18 @@ impl ReplicaFetchers {
         }
     }
 
-    /// True if this broker has just hung up on us: the metadata may not know yet that it is gone.
-    pub(crate) fn has_hung_up(&self, leader: BrokerId) -> bool {
-        self.parts.hung_up.is_in_doubt(leader, Instant::now())
+    /// Leaders that have just hung up on us: the metadata may not know yet that they are gone.
+    pub(crate) fn hung_up(&self) -> Vec<BrokerId> {
+        let leaders: Vec<BrokerId> = self.running.lock().leaders.keys().copied().collect();
+        let now = Instant::now();
+        let has_hung_up = |leader: &BrokerId| {
+            // Clients lose their connections in the same moment, and may ask before the fetcher has had its turn.
+            if self.parts.peers.has_hung_up(*leader) {
+                self.parts.hung_up.note(*leader, now);
+            }
+            self.parts.hung_up.is_in_doubt(*leader, now)
+        };
+        leaders.into_iter().filter(has_hung_up).collect()
     }
 
     /// Ends all of them.

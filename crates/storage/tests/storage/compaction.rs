@@ -7,7 +7,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use ottla_record::header::HEADER_LEN;
 use ottla_record::{BatchBuilder, Batches, Codec, ControlType, Now, Offset, ProducerId, Sequence, Timestamp};
 use ottla_storage::compaction::{Pass, PassError, PassMemory, PassOrder, PassReport, SwapError};
 use ottla_storage::producer_state::RECENT_BATCHES;
@@ -42,7 +41,7 @@ pub(crate) fn memory(keys: u64) -> PassMemory {
 }
 
 /// Makes everything durable and decided, so that a pass may take it.
-fn settle(root: &LogDirectory, log: &mut Log) {
+pub(crate) fn settle(root: &LogDirectory, log: &mut Log) {
     flush(root, log);
     log.checkpoint().unwrap();
     let end = log.log_end();
@@ -59,7 +58,12 @@ fn order(root: &LogDirectory, log: &Log, now: Now) -> PassOrder {
 }
 
 /// A whole pass. How far it came.
-fn compact(root: &Arc<LogDirectory>, log: &mut Log, memory: PassMemory, now: Now) -> (Offset, PassReport) {
+pub(crate) fn compact(
+    root: &Arc<LogDirectory>,
+    log: &mut Log,
+    memory: PassMemory,
+    now: Now,
+) -> (Offset, PassReport) {
     let mut pace = |_| ControlFlow::Continue(());
     let mut pass = Pass::begin(root, order(root, log, now), memory, &mut pace).unwrap();
     while let Some(cleaned) = pass.next_cleaned(&mut pace).unwrap() {
@@ -71,7 +75,7 @@ fn compact(root: &Arc<LogDirectory>, log: &mut Log, memory: PassMemory, now: Now
     (pass.end(), *pass.report())
 }
 
-fn append(log: &mut Log, at: i64, records: &[(&str, Option<&str>)]) {
+pub(crate) fn append(log: &mut Log, at: i64, records: &[(&str, Option<&str>)]) {
     let mut builder = BatchBuilder::new(Codec::None);
     for (key, value) in records {
         let key = Some(key.as_bytes()).filter(|key| !key.is_empty());
@@ -110,7 +114,7 @@ fn read(log: &Log) -> (Vec<Seen>, Vec<(i64, i64)>) {
     (records, batches)
 }
 
-fn values(log: &Log) -> String {
+pub(crate) fn values(log: &Log) -> String {
     let tell = |(offset, key, value): &Seen| {
         let part = |part: &Option<String>, none| part.clone().unwrap_or(String::from(none));
         format!("{offset}:{}={}", part(key, ""), part(value, "-"))
@@ -177,49 +181,6 @@ fn a_tombstone_goes_when_its_time_has_passed_and_not_before() {
     settle(&root, &mut log);
     compact(&root, &mut log, memory(100), at(1_000_000 + DELETE_RETENTION_MS));
     assert_eq!(values(&log), "1:b=1 4:c=1 5:d=1 6:e=1 7:f=1");
-}
-
-/// Compaction keeps the headers of producers' last batches. A consumer is not given an answer of headers alone, which librdkafka
-/// takes for a record that its buffer cut short.
-#[test]
-fn a_consumer_is_given_what_lies_behind_batches_without_records() {
-    const PRODUCERS: i64 = 600;
-    let dir = tempfile::tempdir().unwrap();
-    let root = root(dir.path());
-    let (mut log, _) =
-        support::open(&root, LogConfig { segment_bytes: 1 << 20, segment_ms: 5, ..compacting() });
-    for id in 0..PRODUCERS {
-        let mut builder = BatchBuilder::new(Codec::None).producer(stamp(id, 0, 0));
-        builder.push(Some(Timestamp::EPOCH), Some(b"a"), Some(&[b'x'; 300]), &[]);
-        log.append_as_leader(&validated(builder.build().unwrap()), epoch(1), support::now()).unwrap();
-    }
-    append(&mut log, 10, &[("a", Some("last"))]);
-    append(&mut log, 20, &[("b", Some("after"))]);
-    settle(&root, &mut log);
-    compact(&root, &mut log, memory(100), support::now());
-    assert_eq!(values(&log), format!("{PRODUCERS}:a=last {}:b=after", PRODUCERS + 1));
-
-    let view = log.view();
-    let end = view.log_end();
-    let bare = view.read(Offset::ZERO, 1 << 20, Offset::new(PRODUCERS), true).unwrap().unwrap();
-    assert_eq!(
-        (bare.len, bare.end_offset),
-        (PRODUCERS as usize * HEADER_LEN, Offset::new(PRODUCERS)),
-        "the case that is asked for here: headers and nothing else, more than are looked at in one go"
-    );
-    // Asked for less than all of the headers, a consumer is given the record behind them.
-    for max_bytes in [1, HEADER_LEN * 10, HEADER_LEN * 300, HEADER_LEN * PRODUCERS as usize] {
-        let slice = view.read_records(Offset::ZERO, max_bytes, end, true).unwrap().unwrap();
-        assert!(slice.end_offset > Offset::new(PRODUCERS), "{max_bytes}: {slice:?}");
-    }
-    // Headers that records follow in one slice go out with them, from where it was asked.
-    let whole = view.read_records(Offset::new(7), 1 << 20, end, true).unwrap().unwrap();
-    assert_eq!(whole.base_offset, Offset::new(7));
-    // Where no record can be read yet there is nothing else to give, and the reader moves on.
-    let only = view.read_records(Offset::ZERO, 1 << 20, Offset::new(PRODUCERS), true).unwrap().unwrap();
-    assert_eq!((only.base_offset, only.end_offset), (Offset::ZERO, Offset::new(PRODUCERS)));
-    // Nothing is skipped for want of room.
-    assert_eq!(view.read_records(Offset::ZERO, 1, end, false).unwrap().map(|slice| slice.len), None);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod any_files;
+mod bare_headers;
 mod batches;
 mod checkpoint_due;
 mod compaction;

@@ -238,7 +238,7 @@ fn a_broker_that_says_goodbye_is_not_dialled() {
             300 beat 2 stop =>  (next 1500)
             301 image shutdown 2 =>  (next 1500)
             600 beat 2 stop =>  (next 1500)
-            700 end 2 => fence 2@4 (next 1500)
+            700 end 2 => fence 2@4, which stopped (next 1500)
             701 image fence 2 =>  (next 1500)
             900 beat 2 stop =>  (next 1500)
         "#]],
