@@ -492,7 +492,15 @@ fn groups_their_lag_and_where_they_go_on() {
         [1]
     "#]],
     );
-    session.check("group members depot", expect![[r#""#]]);
+    session.check(
+        "group members depot",
+        expect![[r#"
+        depot  Stable, consumer protocol, uniform, 1 member, 100 records behind, by 1.1s
+        MEMBER                  INSTANCE  CLIENT         HOST       EPOCH  PARTITIONS  READS
+        UUID  -         ottla consume  127.0.0.1      4           2  parcels:0,1
+        [0]
+    "#]],
+    );
     rustix::process::kill_process(rustix::process::Pid::from_child(&member), rustix::process::Signal::INT)
         .unwrap();
     assert!(member.wait().unwrap().success(), "a tail that is stopped has done what it was asked");

