@@ -77,7 +77,7 @@ pub(super) fn document(machine: &Machine, rounds: usize, run: &Run) -> String {
         "# Benchmarks of groups and compaction\n\n\
          Written by `cargo xtask bench groups` on {} at commit {}.\n\
          {}.\n\n\
-         {rounds} rounds in one run, each part on a fresh broker: a release build with its defaults, over loopback. The client\n\
+         {rounds} round(s) in one run, each part on a fresh broker: a release build with its defaults, over loopback. The client\n\
          (`xtask/lab/src/bench/groups`) has a connection for each member and replays encoded requests from one thread; CPU and memory are the\n\
          broker process's own.\n\n\
          - **Heartbeats**: 1,000 groups of five members, 5,000 connections, on Kafka {KAFKA_VERSION} (`-Xmx512m`, G1, logging off) and then on Ottla.\n  \
