@@ -5,11 +5,14 @@
 //! | `uniform` | loads that differ by one at most where members subscribe to the same topics, else as even as the subscriptions let them be | whatever a member has now, unless balance needs it elsewhere |
 //! | `range` | of every topic one contiguous range per subscriber; topics of equal size line up, so that member and partition agree across them (for joins) | what follows from the order of members: static ones first by instance id, the others by member id |
 //!
-//! Both are functions of members and topics alone. As in Kafka 4.3 neither looks at racks: a member's rack is stored and shown, and a partition
-//! that moves to other racks makes the group assign anew, but the outcome does not depend on it.
+//! Both are functions of members and topics alone. Where members and brokers have racks, partitions go to members near one of their replicas as
+//! far as that costs neither balance nor stickiness: [`racks`]. Kafka 4.3 stores racks and assigns anew when they change, and looks at
+//! them no further; Kafka's consumers do so by themselves in the classic protocol (KIP-881). With racks, a member's share of a topic in `range` need not
+//! be contiguous; topics still line up.
 //!
 //! Every partition of a topic that somebody subscribes to gets exactly one owner among its subscribers.
 
+mod racks;
 mod range;
 mod uniform;
 
@@ -18,6 +21,8 @@ use std::fmt;
 use ottla_record::TopicId;
 
 use super::partitions::Partitions;
+
+pub use racks::{Rack, RackSet};
 
 /// An assignment strategy (`group.consumer.assignors`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,11 +35,19 @@ pub enum Assignor {
 
 /// One topic that somebody subscribes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Topic {
+pub struct Topic<'a> {
     /// Its id.
     pub id: TopicId,
     /// Its partitions, numbered from 0.
     pub partitions: u32,
+    /// For each partition the racks of its replicas, as far as members stand in them. Empty if nothing is known.
+    pub racks: &'a [RackSet],
+}
+
+impl Topic<'_> {
+    fn racks_of(&self, partition: usize) -> RackSet {
+        self.racks.get(partition).copied().unwrap_or_default()
+    }
 }
 
 /// One member that wants partitions.
@@ -48,6 +61,8 @@ pub struct Member<'a> {
     pub topics: &'a [u32],
     /// What it is to own today.
     pub assigned: &'a Partitions,
+    /// Where it stands.
+    pub rack: Option<Rack>,
 }
 
 impl Assignor {
@@ -70,7 +85,7 @@ impl Assignor {
 
     /// What each member shall own, in the order of `members`. `topics` must ascend by id, and every position that a member subscribes to
     /// must be in it (asserted).
-    pub fn assign(self, topics: &[Topic], members: &[Member<'_>]) -> Vec<Partitions> {
+    pub fn assign(self, topics: &[Topic<'_>], members: &[Member<'_>]) -> Vec<Partitions> {
         debug_assert!(topics.is_sorted_by(|a, b| a.id < b.id), "topics ascend by id");
         debug_assert!(members.iter().all(|m| m.topics.is_sorted_by(|a, b| a < b)), "subscriptions ascend");
         assert!(

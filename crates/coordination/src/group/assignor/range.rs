@@ -1,13 +1,20 @@
 //! The `range` assignor: of every topic one contiguous range per subscriber, in the order of the members.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions come from the lengths of the lists they index, all made here"
+)]
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use ottla_record::{PartitionIndex, TopicId};
 
+use super::racks::{Unit, common, exchange};
+use super::uniform::{NOBODY, collect};
 use super::{Member, Topic};
 use crate::group::partitions::Partitions;
 
-pub(super) fn assign(topics: &[Topic], members: &[Member<'_>]) -> Vec<Partitions> {
+pub(super) fn assign(topics: &[Topic<'_>], members: &[Member<'_>]) -> Vec<Partitions> {
     let mut ranges: Vec<Ranges> = topics.iter().map(Ranges::new).collect();
     for topic in members.iter().flat_map(|member| member.topics) {
         if let Some(ranges) = ranges.get_mut(*topic as usize) {
@@ -31,7 +38,46 @@ pub(super) fn assign(topics: &[Topic], members: &[Member<'_>]) -> Vec<Partitions
         }
         *slot = Partitions::from_sorted(owned);
     }
-    assigned
+    match members.iter().any(|member| member.rack.is_some()) {
+        true => bring_near(topics, members, &assigned),
+        false => assigned,
+    }
+}
+
+/// Exchanges partitions of the same number in all topics that line up: with as many partitions and the same subscribers.
+fn bring_near(topics: &[Topic<'_>], members: &[Member<'_>], assigned: &[Partitions]) -> Vec<Partitions> {
+    let mut owners: Vec<Vec<u32>> =
+        topics.iter().map(|topic| vec![NOBODY; topic.partitions as usize]).collect();
+    let mut subscribers: Vec<Vec<usize>> = vec![Vec::new(); topics.len()];
+    for (at, (member, owned)) in members.iter().zip(assigned).enumerate() {
+        for topic in member.topics {
+            subscribers[*topic as usize].push(at);
+        }
+        for (id, partition) in owned.iter() {
+            let topic = topics.binary_search_by_key(&id, |topic| topic.id).ok();
+            let owner = topic.zip(usize::try_from(partition.get()).ok());
+            if let Some(owner) = owner.and_then(|(topic, at)| owners.get_mut(topic)?.get_mut(at)) {
+                *owner = at as u32;
+            }
+        }
+    }
+    let mut aligned: BTreeMap<(u32, &[usize]), Vec<usize>> = BTreeMap::new();
+    for (at, topic) in topics.iter().enumerate().filter(|(at, _)| !subscribers[*at].is_empty()) {
+        aligned.entry((topic.partitions, &subscribers[at])).or_default().push(at);
+    }
+    let racks: Vec<_> = members.iter().map(|member| member.rack).collect();
+    for together in aligned.into_values() {
+        let Some(first) = together.first() else { continue };
+        let known = |partition| common(together.iter().map(|at| topics[*at].racks), partition);
+        let unit = |(partition, owner): (usize, &u32)| Unit { owner: *owner, racks: known(partition) };
+        let mut units: Vec<Unit> = owners[*first].iter().enumerate().map(unit).collect();
+        exchange(&mut units, &racks);
+        let new: Vec<u32> = units.into_iter().map(|unit| unit.owner).collect();
+        for at in together {
+            owners[at].clone_from(&new);
+        }
+    }
+    collect(topics, members, &owners)
 }
 
 /// Static members come first, by instance id: they keep their place through a restart, which gives them another member id. The others follow
@@ -55,7 +101,7 @@ struct Ranges {
 }
 
 impl Ranges {
-    fn new(topic: &Topic) -> Self {
+    fn new(topic: &Topic<'_>) -> Self {
         Self { topic: topic.id, partitions: topic.partitions, subscribers: 0, dealt: 0, start: 0 }
     }
 

@@ -10,13 +10,14 @@ mod varied;
 
 use ottla_record::{PartitionIndex, TopicId};
 
-use super::{Member, Topic};
+use super::racks::{Unit, exchange};
+use super::{Member, Rack, Topic};
 use crate::group::partitions::Partitions;
 
 /// The owner of a partition that has none yet.
-const NOBODY: u32 = u32::MAX;
+pub(super) const NOBODY: u32 = u32::MAX;
 
-pub(super) fn assign(topics: &[Topic], members: &[Member<'_>]) -> Vec<Partitions> {
+pub(super) fn assign(topics: &[Topic<'_>], members: &[Member<'_>]) -> Vec<Partitions> {
     let Some(first) = members.first() else { return Vec::new() };
     let owners = match members.iter().all(|member| member.topics == first.topics) {
         true => share(topics, members, first.topics),
@@ -30,7 +31,7 @@ pub(super) fn assign(topics: &[Topic], members: &[Member<'_>]) -> Vec<Partitions
 /// Everyone gets `partitions / members`, and `partitions % members` of them one more. A member keeps what it has up to its quota; what is
 /// left over or new goes to those with room. The right to one more is passed on by a member that does not use it, unless all members from it
 /// on are needed for it: so whoever has one more keeps it while the number of such members allows.
-fn share(topics: &[Topic], members: &[Member<'_>], subscribed: &[u32]) -> Vec<Vec<u32>> {
+fn share(topics: &[Topic<'_>], members: &[Member<'_>], subscribed: &[u32]) -> Vec<Vec<u32>> {
     let mut owners = unowned(topics);
     let partitions: usize = subscribed.iter().map(|topic| topics[*topic as usize].partitions as usize).sum();
     let (floor, mut extras) = (partitions / members.len(), partitions % members.len());
@@ -56,8 +57,14 @@ fn share(topics: &[Topic], members: &[Member<'_>], subscribed: &[u32]) -> Vec<Ve
 
     let free = subscribed.iter().flat_map(|topic| topic_slots(*topic as usize, &owners)).collect::<Vec<_>>();
     assert_eq!(free.len(), room.len(), "the quotas add up to all partitions");
-    for ((topic, partition), member) in free.into_iter().zip(room) {
-        owners[topic][partition] = member;
+    let unit = |((topic, partition), owner): (&(usize, usize), u32)| {
+        let racks = Topic::racks_of(&topics[*topic], *partition);
+        Unit { owner, racks }
+    };
+    let mut units: Vec<Unit> = free.iter().zip(room).map(unit).collect();
+    exchange(&mut units, &racks(members));
+    for ((topic, partition), unit) in free.into_iter().zip(units) {
+        owners[topic][partition] = unit.owner;
     }
     owners
 }
@@ -68,13 +75,17 @@ fn topic_slots(topic: usize, owners: &[Vec<u32>]) -> impl Iterator<Item = (usize
     free.map(move |(partition, _)| (topic, partition))
 }
 
-fn unowned(topics: &[Topic]) -> Vec<Vec<u32>> {
+fn racks(members: &[Member<'_>]) -> Vec<Option<Rack>> {
+    members.iter().map(|member| member.rack).collect()
+}
+
+fn unowned(topics: &[Topic<'_>]) -> Vec<Vec<u32>> {
     topics.iter().map(|topic| vec![NOBODY; topic.partitions as usize]).collect()
 }
 
 /// What a member has today of what it still subscribes to, as positions of topic and partition. Partitions that the topic does not have are
 /// left out.
-fn owned<'a>(topics: &'a [Topic], member: &'a Member<'_>) -> impl Iterator<Item = (usize, usize)> + 'a {
+fn owned<'a>(topics: &'a [Topic<'_>], member: &'a Member<'_>) -> impl Iterator<Item = (usize, usize)> + 'a {
     member.assigned.topics().flat_map(move |(id, partitions)| {
         let topic = topics.binary_search_by_key(&id, |topic| topic.id).ok();
         let topic = topic.filter(|at| member.topics.binary_search(&(*at as u32)).is_ok());
@@ -86,7 +97,7 @@ fn owned<'a>(topics: &'a [Topic], member: &'a Member<'_>) -> impl Iterator<Item 
 }
 
 /// What each member owns. A member whose share did not change gets the very value it had.
-fn collect(topics: &[Topic], members: &[Member<'_>], owners: &[Vec<u32>]) -> Vec<Partitions> {
+pub(super) fn collect(topics: &[Topic<'_>], members: &[Member<'_>], owners: &[Vec<u32>]) -> Vec<Partitions> {
     let mut shares: Vec<Vec<(TopicId, Vec<PartitionIndex>)>> = vec![Vec::new(); members.len()];
     for (topic, owners) in topics.iter().zip(owners) {
         for (partition, owner) in owners.iter().enumerate().filter(|(_, owner)| **owner != NOBODY) {

@@ -1,17 +1,18 @@
 //! The target assignment: what each member shall hold, computed for an epoch of the group by the assignor that most members ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ottla_record::TopicId;
+use ottla_record::{BrokerId, TopicId};
 
 use super::draft::Draft;
 use super::member::to_topics;
 use super::{ConsumerGroup, Member};
-use crate::group::assignor::{self, Assignor};
+use crate::group::assignor::{self, Assignor, Rack, RackSet};
 use crate::group::ids::{GroupEpoch, MemberId};
 use crate::group::partitions::Partitions;
 use crate::group::record::{Record, TargetEpochValue};
+use crate::metadata::{Image, Partition, Topic};
 
 /// A member's part of a target assignment.
 pub(super) struct Target {
@@ -49,7 +50,8 @@ impl Draft<'_> {
         }
         members.insert(id, (member, self.group.targets.get(replaced.unwrap_or(id))));
 
-        let topics = TopicTable::new(self, members.values().map(|(member, _)| *member));
+        let racks = number_racks(members.values().map(|(member, _)| *member));
+        let topics = TopicTable::new(self, members.values().map(|(member, _)| *member), &racks);
         let none = Partitions::none();
         let mut wanted = BTreeMap::new();
         let subscriptions = self.subscriptions();
@@ -69,10 +71,11 @@ impl Draft<'_> {
                 instance: member.profile.instance.as_ref().map(|instance| instance.as_str()),
                 topics,
                 assigned: assigned.unwrap_or(&none),
+                rack: member.profile.rack.as_ref().and_then(|rack| racks.get(&**rack)).copied(),
             })
             .collect();
-        let assigned =
-            self.assignor(members.values().map(|(member, _)| *member)).assign(&topics.topics, &specs);
+        let topics: Vec<assignor::Topic<'_>> = topics.topics.iter().map(KnownTopic::spec).collect();
+        let assigned = self.assignor(members.values().map(|(member, _)| *member)).assign(&topics, &specs);
 
         let mut part = Partitions::none();
         for (other, new) in members.keys().zip(assigned) {
@@ -118,18 +121,52 @@ pub(super) fn default_assignor(offered: &[Arc<str>]) -> Assignor {
     offered.iter().find_map(|name| Assignor::named(name)).unwrap_or(Assignor::Uniform)
 }
 
+/// The racks that members stand in, by name.
+fn number_racks<'m>(members: impl Iterator<Item = &'m Member>) -> BTreeMap<&'m str, Rack> {
+    let names: BTreeSet<&str> = members.filter_map(|member| member.profile.rack.as_deref()).collect();
+    names.into_iter().enumerate().filter_map(|(number, name)| Some((name, Rack::new(number)?))).collect()
+}
+
+/// What the assignors are told of a topic.
+struct KnownTopic {
+    id: TopicId,
+    partitions: u32,
+    racks: Vec<RackSet>,
+}
+
+impl KnownTopic {
+    fn new(topic: &Topic, image: &Image, racks: &BTreeMap<&str, Rack>) -> Self {
+        let rack_of = |broker: &BrokerId| racks.get(image.broker(*broker)?.rack.as_deref()?).copied();
+        let near = |partition: &Partition| partition.replicas.iter().filter_map(rack_of).collect();
+        let racks = match racks.is_empty() {
+            true => Vec::new(),
+            false => topic.partitions().map(|(_, partition)| near(partition)).collect(),
+        };
+        let partitions = u32::try_from(topic.partition_count()).unwrap_or(u32::MAX);
+        Self { id: topic.id(), partitions, racks }
+    }
+
+    fn spec(&self) -> assignor::Topic<'_> {
+        assignor::Topic { id: self.id, partitions: self.partitions, racks: &self.racks }
+    }
+}
+
 /// The topics that members subscribe to and that exist, ascending by id, and where each name stands.
 struct TopicTable<'a> {
-    topics: Vec<assignor::Topic>,
+    topics: Vec<KnownTopic>,
     positions: BTreeMap<&'a str, u32>,
 }
 
 impl<'a> TopicTable<'a> {
-    fn new(draft: &'a Draft<'_>, members: impl Iterator<Item = &'a Member>) -> Self {
+    fn new(
+        draft: &'a Draft<'_>,
+        members: impl Iterator<Item = &'a Member>,
+        racks: &BTreeMap<&str, Rack>,
+    ) -> Self {
         let subscriptions = draft.subscriptions();
         let mut names: BTreeMap<&'a str, Option<TopicId>> = BTreeMap::new();
         let mut topics = BTreeMap::new();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for member in members {
             if !seen.insert((&member.profile.topics, member.pattern())) {
                 continue;
@@ -137,13 +174,12 @@ impl<'a> TopicTable<'a> {
             for name in subscriptions.of(member) {
                 names.entry(name).or_insert_with(|| {
                     let topic = draft.context.image.topic(name)?;
-                    topics.insert(topic.id(), u32::try_from(topic.partition_count()).unwrap_or(u32::MAX));
+                    topics.insert(topic.id(), KnownTopic::new(topic, draft.context.image, racks));
                     Some(topic.id())
                 });
             }
         }
-        let topics: Vec<_> =
-            topics.into_iter().map(|(id, partitions)| assignor::Topic { id, partitions }).collect();
+        let topics: Vec<_> = topics.into_values().collect();
         let position = |id: TopicId| topics.binary_search_by_key(&id, |topic| topic.id).ok();
         let positions = names
             .into_iter()

@@ -5,7 +5,7 @@ mod properties;
 use expect_test::{Expect, expect};
 use ottla_record::{PartitionIndex, TopicId, Uuid};
 
-use super::{Assignor, Member, Topic};
+use super::{Assignor, Member, Rack, RackSet, Topic};
 use crate::group::partitions::Partitions;
 
 /// One line per member: `id[@instance] subscribes to topics [owns topic:partition ...]`.
@@ -39,6 +39,7 @@ impl Given {
             instance: self.instance.as_deref(),
             topics: &self.topics,
             assigned: &self.assigned,
+            rack: None,
         }
     }
 }
@@ -49,16 +50,19 @@ fn topic_id(number: usize) -> TopicId {
     TopicId(Uuid::from_bytes(bytes))
 }
 
-fn topics_of(text: &str) -> (Vec<String>, Vec<Topic>) {
+fn topics_of(text: &str) -> (Vec<String>, Vec<Topic<'static>>) {
     let sizes = text.split_whitespace().map(|t| t.split_once('=').unwrap());
     let sizes: Vec<(String, u32)> =
         sizes.map(|(name, size)| (name.to_owned(), size.parse().unwrap())).collect();
-    let topics =
-        sizes.iter().enumerate().map(|(at, (_, size))| Topic { id: topic_id(at), partitions: *size });
+    let topics = sizes.iter().enumerate().map(|(at, (_, size))| Topic {
+        id: topic_id(at),
+        partitions: *size,
+        racks: &[],
+    });
     (sizes.iter().map(|(name, _)| name.clone()).collect(), topics.collect())
 }
 
-fn given(line: &str, names: &[String], topics: &[Topic]) -> Given {
+fn given(line: &str, names: &[String], topics: &[Topic<'_>]) -> Given {
     let (who, rest) = line.split_once(" subscribes to ").unwrap();
     let (wanted, owned) = rest.split_once(" owns ").unwrap_or((rest, ""));
     let (id, instance) = who.split_once('@').map_or((who, None), |(id, i)| (id, Some(i.to_owned())));
@@ -215,4 +219,26 @@ fn names_lead_to_assignors_and_back() {
         assert_eq!(Assignor::named(assignor.name()), Some(assignor));
     }
     assert_eq!(Assignor::named("sticky"), None);
+}
+
+#[test]
+fn members_get_what_is_near_them_and_ranges_still_line_up() {
+    let rack = |number| Rack::new(number);
+    // Partition p of both topics has its replicas in rack p % 3.
+    let racks: Vec<RackSet> = (0..6).map(|p| rack(p % 3).into_iter().collect()).collect();
+    let topics = [0, 1].map(|at| Topic { id: topic_id(at), partitions: 6, racks: &racks });
+    let none = Partitions::none();
+    let ids = ["m0", "m1", "m2"];
+    let member =
+        |at: usize| Member { id: ids[at], instance: None, topics: &[0, 1], assigned: &none, rack: rack(at) };
+    let members = [0, 1, 2].map(member);
+    for assignor in [Assignor::Uniform, Assignor::Range] {
+        for (at, owned) in assignor.assign(&topics, &members).into_iter().enumerate() {
+            let numbers = |topic: &Topic<'_>| owned.of(topic.id).iter().map(|p| p.get()).collect::<Vec<_>>();
+            assert_eq!(
+                [numbers(&topics[0]), numbers(&topics[1])],
+                [[at as i32, at as i32 + 3], [at as i32, at as i32 + 3]]
+            );
+        }
+    }
 }

@@ -6,14 +6,14 @@ use ottla_record::{PartitionIndex, TopicId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::{Assignor, Member, Topic};
+use super::super::{Assignor, Member, Rack, RackSet, Topic};
 use super::topic_id;
 use crate::group::partitions::Partitions;
 
 /// A group as the test draws it: sizes of topics, and of each member the topics it wants and a claim on what it owns.
 #[derive(Clone, Debug)]
 struct Drawn {
-    topics: Vec<Topic>,
+    topics: Vec<Topic<'static>>,
     wanted: Vec<Vec<u32>>,
     owned: Vec<Partitions>,
 }
@@ -22,8 +22,34 @@ impl Drawn {
     fn assign(&self, assignor: Assignor) -> Vec<Partitions> {
         let ids: Vec<String> = (0..self.wanted.len()).map(|m| format!("m{m:04}")).collect();
         let members = ids.iter().zip(&self.wanted).zip(&self.owned);
-        let members = members.map(|((id, topics), assigned)| Member { id, instance: None, topics, assigned });
+        let members = members.map(|((id, topics), assigned)| Member {
+            id,
+            instance: None,
+            topics,
+            assigned,
+            rack: None,
+        });
         assignor.assign(&self.topics, &members.collect::<Vec<_>>())
+    }
+
+    /// The same where members stand in racks, and partitions have replicas in some.
+    fn assign_near(
+        &self,
+        assignor: Assignor,
+        members: &[Option<Rack>],
+        replicas: &[Vec<RackSet>],
+    ) -> Vec<Partitions> {
+        let topics = self.topics.iter().zip(replicas).map(|(topic, racks)| Topic { racks, ..*topic });
+        let ids: Vec<String> = (0..self.wanted.len()).map(|m| format!("m{m:04}")).collect();
+        let specs = ids.iter().zip(&self.wanted).zip(self.owned.iter().zip(members));
+        let specs = specs.map(|((id, topics), (assigned, rack))| Member {
+            id,
+            instance: None,
+            topics,
+            assigned,
+            rack: *rack,
+        });
+        assignor.assign(&topics.collect::<Vec<_>>(), &specs.collect::<Vec<_>>())
     }
 
     /// The group after an assignment.
@@ -57,7 +83,7 @@ fn drawn(same_subscriptions: bool) -> impl Strategy<Value = Drawn> {
                 topics: sizes
                     .iter()
                     .enumerate()
-                    .map(|(t, s)| Topic { id: topic_id(t), partitions: *s })
+                    .map(|(t, s)| Topic { id: topic_id(t), partitions: *s, racks: &[] })
                     .collect(),
                 wanted: wanted.iter().map(chosen).collect(),
                 owned: owned.into_iter().map(|pairs| pairs.into_iter().collect()).collect(),
@@ -179,6 +205,35 @@ proptest! {
     }
 
     #[test]
+    fn racks_cost_neither_balance_nor_stickiness(
+        group in any::<bool>().prop_flat_map(drawn),
+        racks in vec(prop::option::of(0usize..3), 8),
+        places in vec(vec(0usize..3, 0..3), 5 * 9),
+    ) {
+        let racks: Vec<Option<Rack>> = racks.into_iter().map(|rack| rack.and_then(Rack::new)).collect();
+        let set = |places: &Vec<usize>| places.iter().filter_map(|place| Rack::new(*place)).collect::<RackSet>();
+        let replicas: Vec<Vec<RackSet>> = places.chunks(9).map(|places| places.iter().map(set).collect()).collect();
+        let near = |assigned: &[Partitions]| {
+            let is_near = |((topic, partition), member): &((TopicId, PartitionIndex), usize)| {
+                let at = group.topics.iter().position(|t| t.id == *topic).unwrap();
+                racks[*member].is_some_and(|rack| replicas[at][partition.get() as usize].contains(rack))
+            };
+            owners(&group, assigned).into_iter().filter(is_near).count()
+        };
+        for assignor in [Assignor::Uniform, Assignor::Range] {
+            let (without, with) = (group.assign(assignor), group.assign_near(assignor, &racks, &replicas));
+            check_every_partition_has_one_owner(&group, &with);
+            for ((without, with), before) in without.iter().zip(&with).zip(&group.owned) {
+                prop_assert_eq!(without.len(), with.len());
+                let kept = before.iter().filter(|(topic, p)| without.contains(*topic, *p));
+                prop_assert!(assignor == Assignor::Range || kept.clone().all(|(topic, p)| with.contains(topic, p)));
+            }
+            // A number that lines up across topics is near where all of them are, so that range may lose what one topic alone had.
+            prop_assert!(assignor == Assignor::Range || near(&with) >= near(&without));
+        }
+    }
+
+    #[test]
     fn range_gives_contiguous_ranges_that_differ_by_one(group in any::<bool>().prop_flat_map(drawn)) {
         let assigned = group.assign(Assignor::Range);
         for (at, topic) in group.topics.iter().enumerate() {
@@ -195,7 +250,8 @@ proptest! {
 /// The size the module is made for: a thousand members, ten thousand partitions, equal and different subscriptions.
 #[test]
 fn a_thousand_members_share_ten_thousand_partitions() {
-    let topics: Vec<Topic> = (0..100).map(|t| Topic { id: topic_id(t), partitions: 100 }).collect();
+    let topics: Vec<Topic<'_>> =
+        (0..100).map(|t| Topic { id: topic_id(t), partitions: 100, racks: &[] }).collect();
     let all: Vec<u32> = (0..100).collect();
     for different in [false, true] {
         let wants = |m: usize| {

@@ -7,7 +7,8 @@
 
 use std::cmp::Ordering;
 
-use super::{NOBODY, owned, topic_slots, unowned};
+use super::{NOBODY, owned, racks, topic_slots, unowned};
+use crate::group::assignor::racks::{Unit, exchange};
 use crate::group::assignor::{Member, Topic};
 
 /// How often the topics are gone through at most. One round converges when all subscribers of a topic subscribe to the same, and one more finds
@@ -15,7 +16,7 @@ use crate::group::assignor::{Member, Topic};
 const MAX_ROUNDS: usize = 16;
 
 /// The owners of every topic's partitions.
-pub(super) fn share(topics: &[Topic], members: &[Member<'_>]) -> Vec<Vec<u32>> {
+pub(super) fn share(topics: &[Topic<'_>], members: &[Member<'_>]) -> Vec<Vec<u32>> {
     let mut subscribers = vec![Vec::new(); topics.len()];
     for (at, member) in members.iter().enumerate() {
         for topic in member.topics {
@@ -27,11 +28,12 @@ pub(super) fn share(topics: &[Topic], members: &[Member<'_>]) -> Vec<Vec<u32>> {
     let order = sharing.order();
     sharing.deal(&order);
     sharing.even_out(&order);
+    sharing.bring_near(members);
     sharing.owners
 }
 
 struct Sharing<'a> {
-    topics: &'a [Topic],
+    topics: &'a [Topic<'a>],
     /// By topic, ascending.
     subscribers: Vec<Vec<u32>>,
     owners: Vec<Vec<u32>>,
@@ -86,6 +88,30 @@ impl Sharing<'_> {
                 if self.even_out_topic(*topic) > 0 || last_moved.is_none() {
                     last_moved = Some(*topic);
                 }
+            }
+        }
+    }
+
+    /// Exchanges what moves anyway among the subscribers of each topic.
+    fn bring_near(&mut self, members: &[Member<'_>]) {
+        let racks = racks(members);
+        if racks.iter().all(Option::is_none) {
+            return;
+        }
+        let mut before = unowned(self.topics);
+        for (at, member) in members.iter().enumerate() {
+            for (topic, partition) in owned(self.topics, member) {
+                before[topic][partition] = at as u32;
+            }
+        }
+        for ((topic, owners), before) in self.topics.iter().zip(&mut self.owners).zip(before) {
+            let moves = |at: &usize| owners[*at] != NOBODY && owners[*at] != before[*at];
+            let moving: Vec<usize> = (0..owners.len()).filter(moves).collect();
+            let unit = |at: &usize| Unit { owner: owners[*at], racks: topic.racks_of(*at) };
+            let mut units: Vec<Unit> = moving.iter().map(unit).collect();
+            exchange(&mut units, &racks);
+            for (at, unit) in moving.into_iter().zip(units) {
+                owners[at] = unit.owner;
             }
         }
     }
