@@ -37,7 +37,7 @@ fn assign(what: &str, wants: impl Fn(usize, usize) -> bool) {
     let topic = |number: usize| {
         let mut id = [0; 16];
         id.iter_mut().zip(number.to_be_bytes().iter().skip(4)).for_each(|(to, from)| *to = *from);
-        Topic { id: TopicId(Uuid::from_bytes(id)), partitions: 100 }
+        Topic { id: TopicId(Uuid::from_bytes(id)), partitions: 100, racks: &[] }
     };
     let topics: Vec<Topic> = (0..100).map(topic).collect();
     let ids: Vec<String> = (0..1_000).map(|m| format!("member-{m:04}")).collect();
@@ -53,7 +53,7 @@ fn assign(what: &str, wants: impl Fn(usize, usize) -> bool) {
                 .iter()
                 .zip(&wanted)
                 .zip(&owned)
-                .map(|((id, topics), assigned)| Member { id, instance: None, topics, assigned })
+                .map(|((id, topics), assigned)| Member { id, instance: None, topics, assigned, rack: None })
                 .collect();
             let start = Instant::now();
             let assigned = assignor.assign(&topics, &members);

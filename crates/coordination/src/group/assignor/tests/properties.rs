@@ -225,8 +225,8 @@ proptest! {
             check_every_partition_has_one_owner(&group, &with);
             for ((without, with), before) in without.iter().zip(&with).zip(&group.owned) {
                 prop_assert_eq!(without.len(), with.len());
-                let kept = before.iter().filter(|(topic, p)| without.contains(*topic, *p));
-                prop_assert!(assignor == Assignor::Range || kept.clone().all(|(topic, p)| with.contains(topic, p)));
+                let mut kept = before.iter().filter(|(topic, p)| without.contains(*topic, *p));
+                prop_assert!(assignor == Assignor::Range || kept.all(|(topic, p)| with.contains(topic, p)));
             }
             // A number that lines up across topics is near where all of them are, so that range may lose what one topic alone had.
             prop_assert!(assignor == Assignor::Range || near(&with) >= near(&without));
