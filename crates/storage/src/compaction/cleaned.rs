@@ -151,9 +151,8 @@ impl CleanedWriter {
         segment.aborted.shrink();
         segment.set_size(self.end);
         let (disk, dir) = (segment.files.disk(), segment.files.dir());
-        for result in disk.sync_files(&files) {
-            result?;
-        }
+        // One by one: threads that were first needed here would have the cleaner's low priority for good, and sync for producers.
+        files.iter().try_for_each(|file| file.sync())?;
         for kind in [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex] {
             let path = segment.files.path(kind);
             match disk.rename(&path, &with_suffix(&segment.files.final_path(kind), SWAP_SUFFIX)) {

@@ -61,11 +61,18 @@ impl KeyMap {
         let wanted = (keys as f64 / load_factor).min(allowed as f64) as usize + 1;
         let wanted = wanted.min(allowed);
         // Zeroed pages come from the system untouched: what is never filled never takes memory.
-        let memory = MmapMut::map_anon(wanted.saturating_mul(size_of::<Slot>())).ok();
-        if let Some(memory) = &memory {
-            // Only a hint: a kernel without huge pages refuses it.
-            let _ = memory.advise(Advice::HugePage);
-        }
+        let size = wanted.saturating_mul(size_of::<Slot>());
+        let memory = match MmapMut::map_anon(size) {
+            Ok(memory) => {
+                // Only a hint: a kernel without huge pages refuses it.
+                let _ = memory.advise(Advice::HugePage);
+                Some(memory)
+            }
+            Err(error) => {
+                tracing::warn!(%error, size, "there is no memory for the keys of a log to compact");
+                None
+            }
+        };
         let slots = memory.as_ref().map_or(0, |_| wanted);
         // A search ends at a free place: one must be left.
         let capacity = ((slots as f64 * load_factor) as usize).min(slots.saturating_sub(1));
