@@ -1,7 +1,7 @@
 //! Near replicas: who owns a partition should stand in the rack of one of its replicas, and read from it (KIP-392, KIP-881).
 //!
 //! Racks come last. How much everyone owns and what stays where it is has been decided; of what is left two members exchange one for the
-//! other, as long as more of it is near its owner afterwards. Without racks nothing changes.
+//! other where more of it is near its owner afterwards. Without racks nothing changes.
 #![allow(
     clippy::indexing_slicing,
     reason = "positions come from the lengths of the lists they index, all made here"
@@ -62,53 +62,58 @@ pub(super) struct Unit {
     pub(super) racks: RackSet,
 }
 
-/// Exchanges owners, one for one, until no exchange of something far makes more of it near. `racks` are those of the members.
+/// Exchanges owners, one for one, where that makes more of it near. One pass over what is far: what cannot be brought near when its turn
+/// comes stays where it is. `racks` are those of the members.
 pub(super) fn exchange(units: &mut [Unit], racks: &[Option<Rack>]) {
     if racks.iter().all(Option::is_none) {
         return;
     }
-    let key = |unit: &Unit| (racks[unit.owner as usize], unit.racks);
-    // By the rack of the owner and those of the unit. May hold a unit that has another owner by now.
-    let mut held: BTreeMap<(Option<Rack>, RackSet), Vec<usize>> = BTreeMap::new();
+    let place = |unit: &Unit| (racks[unit.owner as usize], unit.racks);
+    let mut held = Held::new();
     for (at, unit) in units.iter().enumerate() {
-        held.entry(key(unit)).or_default().push(at);
+        held.entry(place(unit)).or_default().push(at);
     }
     for far in 0..units.len() {
-        let (rack, wanted) = key(&units[far]);
-        let is_near = |rack: Option<Rack>, racks: RackSet| rack.is_some_and(|rack| racks.contains(rack));
+        let (rack, wanted) = place(&units[far]);
         if is_near(rack, wanted) {
             continue;
         }
-        // Theirs becomes near by the exchange; of ours it must not be taken.
-        let gain = |theirs: Rack, racks: RackSet| {
-            1 + i32::from(is_near(rack, racks)) - i32::from(is_near(Some(theirs), racks))
-        };
-        let mut best: Option<(i32, Rack, RackSet)> = None;
-        for theirs in wanted.racks() {
-            let places = held.range((Some(theirs), RackSet::default())..=(Some(theirs), RackSet::ALL));
-            for ((_, racks), _) in places.filter(|(_, units)| !units.is_empty()) {
-                let gain = gain(theirs, *racks);
-                if gain > 0 && best.is_none_or(|(most, ..)| gain > most) {
-                    best = Some((gain, theirs, *racks));
-                }
+        while let Some(best) = best_partner(&held, rack, wanted) {
+            let near = held.get_mut(&best).and_then(Vec::pop);
+            let Some(near) = near.filter(|near| place(&units[*near]) == best) else { continue };
+            (units[far].owner, units[near].owner) = (units[near].owner, units[far].owner);
+            for at in [far, near] {
+                held.entry(place(&units[at])).or_default().push(at);
             }
-        }
-        let Some((_, theirs, given)) = best else { continue };
-        let place = (Some(theirs), given);
-        let near = held.get_mut(&place).and_then(|listed| {
-            loop {
-                let at = listed.pop()?;
-                if key(&units[at]) == place {
-                    break Some(at);
-                }
-            }
-        });
-        let Some(near) = near else { continue };
-        (units[far].owner, units[near].owner) = (units[near].owner, units[far].owner);
-        for at in [far, near] {
-            held.entry(key(&units[at])).or_default().push(at);
+            break;
         }
     }
+}
+
+/// The rack of an owner, and those of what it owns.
+type Place = (Option<Rack>, RackSet);
+
+/// Positions of units by place. May list a unit where it is no more.
+type Held = BTreeMap<Place, Vec<usize>>;
+
+fn is_near(rack: Option<Rack>, racks: RackSet) -> bool {
+    rack.is_some_and(|rack| racks.contains(rack))
+}
+
+/// With whom to exchange what is far from `rack` and wants to be in one of `wanted`: where most becomes near, and something does.
+fn best_partner(held: &Held, rack: Option<Rack>, wanted: RackSet) -> Option<Place> {
+    let mut best: Option<(i32, Place)> = None;
+    for theirs in wanted.racks().map(Some) {
+        let places = held.range((theirs, RackSet::default())..=(theirs, RackSet::ALL));
+        for ((_, racks), _) in places.filter(|(_, units)| !units.is_empty()) {
+            // What they get becomes near in any case.
+            let gain = 1 + i32::from(is_near(rack, *racks)) - i32::from(is_near(theirs, *racks));
+            if gain > 0 && best.is_none_or(|(most, _)| gain > most) {
+                best = Some((gain, (theirs, *racks)));
+            }
+        }
+    }
+    best.map(|(_, place)| place)
 }
 
 #[cfg(test)]
