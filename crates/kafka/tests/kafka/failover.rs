@@ -1,7 +1,11 @@
 //! A leader goes, another one leads, and what was acknowledged is there.
 
-use ottla_wire::ErrorCode;
+use std::time::Duration;
 
+use ottla_wire::ErrorCode;
+use ottla_wire::messages::metadata_request::MetadataRequest;
+
+use crate::client::Client;
 use crate::cluster::Cluster;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,4 +95,32 @@ async fn whoever_asks_the_wrong_broker_is_told_who_leads() {
     let mut right =
         crate::client::Client::connect(format!("{}:{}", endpoint.host, endpoint.port).parse().unwrap()).await;
     assert_eq!(right.publish(topic, "x").await, 0);
+}
+
+/// ADR 0061: a broker whose fetch breaks names no leader, for a moment, and the leader again once it hears of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_sent_to_a_leader_that_has_just_hung_up() {
+    let cluster = Cluster::start(2).await;
+    let topic = cluster.create("t", &[1, 2]).await;
+    cluster.client(1).await.publish(topic, "first").await;
+    let mut client = cluster.client(2).await;
+    let told = async |client: &mut Client| {
+        let response = client.call(&MetadataRequest { topics: None, ..Default::default() }, 12).await;
+        let partition = &response.topics[0].partitions[0];
+        (partition.error_code, partition.leader_id)
+    };
+    let until = async |client: &mut Client, expected: (ErrorCode, i32)| {
+        let told = async { while told(client).await != expected {} };
+        tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+    };
+    assert_eq!(told(&mut client).await, (ErrorCode::NONE, 1));
+    cluster.set_gate(2, false);
+    until(&mut client, (ErrorCode::LEADER_NOT_AVAILABLE, -1)).await;
+    // The leader itself has no doubt.
+    assert_eq!(told(&mut cluster.client(1).await).await, (ErrorCode::NONE, 1));
+    // The metadata still has it for the leader: after a second it is believed again.
+    until(&mut client, (ErrorCode::NONE, 1)).await;
+    cluster.set_gate(2, true);
+    cluster.client(1).await.publish(topic, "second").await;
+    assert_eq!(told(&mut client).await, (ErrorCode::NONE, 1));
 }
