@@ -55,7 +55,7 @@ enum Command {
     Interop(interop::Options),
     /// Runs every fuzz target from its corpus (needs a nightly compiler).
     Fuzz(fuzz::Options),
-    /// Runs partitions through random faults and crashes them at every operation, from seeds; with --mutants, breaks them first.
+    /// Runs partitions through random faults and crashes them at every operation, from seeds.
     #[command(disable_help_flag = true)]
     Sim(Rest),
     /// Breaks the production code in known ways and demands that the simulator catches each break.

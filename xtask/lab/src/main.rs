@@ -21,7 +21,7 @@ enum Command {
     Cluster(cluster::Command),
     /// Compares our record batches with Kafka's own, both ways (needs Java and Maven).
     RecordOracle(record_oracle::Options),
-    /// Runs partitions through random faults and crashes them at every operation, from seeds; with --mutants, breaks them first.
+    /// Runs partitions through random faults and crashes them at every operation, from seeds.
     Sim(sim::Options),
 }
 

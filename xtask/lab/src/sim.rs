@@ -6,14 +6,11 @@ use std::time::Instant;
 use anyhow::ensure;
 use ottla_sim::campaign::{self, DEPTH, all_stories, group_stories};
 
-use it::project::cargo;
-use xtask::process;
-
 /// What to simulate.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Runs clusters instead of single brokers.
-    #[arg(long, conflicts_with_all = ["story", "mutants"])]
+    #[arg(long, conflicts_with = "story")]
     cluster: bool,
     /// Replays one random fault run; with --story, the crashes of that story with this seed.
     #[arg(long, conflicts_with = "seeds")]
@@ -27,17 +24,10 @@ pub(crate) struct Options {
     /// Crashes one story at every moment; 'all' for all of them.
     #[arg(long, conflicts_with = "seeds")]
     story: Option<String>,
-    /// Breaks the production code in known ways and demands that each break is caught.
-    #[arg(long, conflicts_with_all = ["seed", "seeds", "story"])]
-    mutants: bool,
-    /// The mutants whose name contains this.
-    #[arg(long, requires = "mutants")]
-    only: Option<String>,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match options {
-        Options { mutants: true, only, .. } => process::run(cargo().args(["xtask", "mutants"]).args(only)),
         Options { story: Some(story), seed, .. } => stories(story, seed.map_or(0..4, |seed| seed..seed + 1)),
         Options { cluster: true, seed: Some(seed), .. } => clusters(*seed..seed + 1),
         Options { cluster: true, seeds, from, .. } => clusters(*from..from + seeds.unwrap_or(240)),
