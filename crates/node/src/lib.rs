@@ -8,6 +8,7 @@
 //! | [`produce`], [`fetch`] | the data path |
 //! | [`replica_fetch`] | what followers are given of what this broker leads |
 //! | `follow` | this broker's copies of what others lead |
+//! | `departed` | brokers that are dead since a moment ago, and still listed to clients |
 //! | `in_sync` | changes of in-sync sets, on their way to the cluster |
 //! | [`admin`] | topics, configs, offsets, log directories |
 //! | [`coordinator`] | the coordinators of groups: shards on internal topics |
@@ -29,6 +30,7 @@ pub mod clock;
 mod completion;
 pub mod connections;
 pub mod coordinator;
+mod departed;
 mod directory;
 pub mod fetch;
 mod fetch_wait;

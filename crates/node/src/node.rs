@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use ottla_coordination::config::CleanerConfig;
-use ottla_coordination::metadata::{Command, Image, Response};
+use ottla_coordination::metadata::{Broker, Command, Image, Response};
 use ottla_record::{BrokerEpoch, BrokerId, Uuid};
 use ottla_storage::{LogConfig, LogDirectory, OpenError, StorageError};
 use parking_lot::Mutex;
@@ -16,9 +17,10 @@ use tokio::sync::watch;
 use crate::cleaner::{Cleaner, Surroundings};
 use crate::coordinator::groups::GroupCoordinator;
 use crate::coordinator::lags;
+use crate::departed::Departed;
 use crate::directory::DirectoryShell;
 use crate::flush::FlushCoordinator;
-use crate::follow::{FetcherParts, HungUp, ReplicaFetchers};
+use crate::follow::{FetcherParts, HELD_FOR, HungUp, ReplicaFetchers};
 use crate::host::PartitionHost;
 use crate::hosting::Hosting;
 use crate::in_sync::{self, IsrProposals};
@@ -32,6 +34,9 @@ use crate::produce::LoneClient;
 use crate::producer_ids::ProducerIds;
 use crate::settings::BrokerSettings;
 use crate::topics::{PartitionSlot, TopicTable};
+
+/// A leader in doubt that is heard of again is noticed after this time.
+const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// What a node is made of.
 pub struct Parts {
@@ -61,6 +66,7 @@ pub struct Node {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) groups: GroupCoordinator,
     fetchers: ReplicaFetchers,
+    departed: Departed,
     metrics: Arc<Metrics>,
     random: fn() -> [u8; 16],
     images: watch::Receiver<Arc<Image>>,
@@ -145,6 +151,7 @@ impl Node {
             producer_ids: ProducerIds::default(),
             groups,
             fetchers,
+            departed: Departed::new(&image, Instant::now()),
             metrics: Arc::default(),
             random,
             images: images.clone(),
@@ -188,10 +195,37 @@ impl Node {
         Arc::clone(&self.images.borrow())
     }
 
-    /// Brokers that the metadata has for leaders and that have just closed their connections to this one. They are gone, most likely, and
-    /// clients are better told that their partitions have no leader: they ask again soon, and by then the metadata knows the next one.
-    pub fn hung_up(&self) -> Vec<BrokerId> {
-        self.fetchers.hung_up()
+    /// Brokers that the metadata has for leaders and that have closed their connections to this one a moment ago. They are gone, most likely:
+    /// first this waits until the metadata knows the next leaders, for half a second at most, and where that takes longer clients are better
+    /// told that there is no leader. Look at [`Self::image`] afterwards.
+    pub async fn hung_up(&self) -> Vec<BrokerId> {
+        loop {
+            let in_doubt = self.fetchers.hung_up();
+            if in_doubt.is_empty() {
+                return Vec::new();
+            }
+            let mut images = self.images.clone();
+            let image = Arc::clone(&images.borrow_and_update());
+            let now = Instant::now();
+            let is_waited_for = |(broker, since): &(BrokerId, Instant)| {
+                let is_active = image.broker(*broker).is_some_and(|broker| !broker.fenced);
+                is_active && now.saturating_duration_since(*since) < HELD_FOR
+            };
+            if !in_doubt.iter().any(is_waited_for) {
+                return in_doubt.into_iter().map(|(broker, _)| broker).collect();
+            }
+            // Neither the end of a doubt nor its age is an event: both are looked at again.
+            let _ = tokio::time::timeout(LOOKED_AGAIN_AFTER, images.changed()).await;
+        }
+    }
+
+    /// The brokers that clients are told of: those that are alive, and those that were a moment ago (ADR 0062).
+    pub fn listed_brokers<'image>(
+        &self,
+        image: &'image Image,
+    ) -> impl Iterator<Item = &'image Arc<Broker>> + use<'image> {
+        let departed = self.departed.recently(image, Instant::now());
+        image.brokers().filter(move |broker| !broker.fenced || departed.contains(&broker.id))
     }
 
     /// The partitions hosted now.
@@ -338,6 +372,7 @@ impl Node {
             let Some(node) = node.upgrade() else { return };
             let (hosting, topics, random) = (Arc::clone(&hosting), node.topics(), node.random);
             let version = image.version();
+            node.departed.recently(&image, Instant::now());
             let older = std::mem::replace(&mut followed_image, Arc::clone(&image));
             // Logs are opened and deleted here, which waits for the disk.
             let of_hosting = Arc::clone(&image);

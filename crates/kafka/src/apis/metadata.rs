@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ottla_node::coordination::metadata::{Image, Partition, Topic, TopicName};
+use ottla_node::coordination::metadata::{Broker, Image, Partition, Topic, TopicName};
 use ottla_node::coordinator::internal_topics::is_internal;
 use ottla_record::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, Uuid};
 use ottla_wire::ErrorCode;
@@ -22,8 +22,8 @@ pub(crate) async fn metadata(call: Arc<Call>, request: MetadataRequest) -> Metad
     {
         create_missing(&call, wanted).await;
     }
+    let hung_up = node.hung_up().await;
     let image = node.image();
-    let hung_up = node.hung_up();
     let seen =
         Seen { image: &image, hung_up: &hung_up, listener: &call.front.listener, version: call.version };
     let mut topics: Vec<_> = match wanted {
@@ -34,7 +34,7 @@ pub(crate) async fn metadata(call: Arc<Call>, request: MetadataRequest) -> Metad
         topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = authorized_operations::TOPIC);
     }
     let mut response = MetadataResponse {
-        brokers: brokers(&image, &call.front.listener),
+        brokers: brokers(node.listed_brokers(&image), &call.front.listener),
         cluster_id: image.cluster_id().map(|id| id.to_string()),
         controller_id: node.id().get(),
         topics,
@@ -68,9 +68,8 @@ async fn create_missing(call: &Call, wanted: &[MetadataRequestTopic]) {
     }
 }
 
-pub(crate) fn brokers(image: &Image, listener: &str) -> Vec<MetadataResponseBroker> {
-    let active = image.brokers().filter(|broker| !broker.fenced);
-    active
+fn brokers<'a>(listed: impl Iterator<Item = &'a Arc<Broker>>, listener: &str) -> Vec<MetadataResponseBroker> {
+    listed
         .filter_map(|broker| {
             let endpoint = broker.endpoint(listener)?;
             Some(MetadataResponseBroker {

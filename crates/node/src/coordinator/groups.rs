@@ -115,11 +115,12 @@ impl Node {
     /// There is none now, or this version has none of that kind.
     pub async fn coordinator(&self, key: CoordinatorKey<'_>) -> Result<BrokerId, CoordinatorError> {
         let CoordinatorKey::Group(group) = key else { return Err(CoordinatorError::Unsupported) };
+        let hung_up = self.hung_up().await;
         let topic = self.offsets_topic().await?;
         let partition =
             PartitionIndex::new(i32::try_from(partition_of(group, topic.partition_count())).unwrap_or(0));
         let leader = topic.partition(partition).and_then(|partition| partition.leader);
-        leader.filter(|leader| !self.hung_up().contains(leader)).ok_or(CoordinatorError::NotAvailable)
+        leader.filter(|leader| !hung_up.contains(leader)).ok_or(CoordinatorError::NotAvailable)
     }
 
     /// Asks the coordinator of a group. What names several groups asks each group's, and fails as a whole if one of them

@@ -119,18 +119,18 @@ impl ReplicaFetchers {
         }
     }
 
-    /// Leaders that have just hung up on us: the metadata may not know yet that they are gone.
-    pub(crate) fn hung_up(&self) -> Vec<BrokerId> {
+    /// Leaders that have just hung up on us, and when: the metadata may not know yet that they are gone.
+    pub(crate) fn hung_up(&self) -> Vec<(BrokerId, Instant)> {
         let leaders: Vec<BrokerId> = self.running.lock().leaders.keys().copied().collect();
         let now = Instant::now();
-        let has_hung_up = |leader: &BrokerId| {
+        let in_doubt = |leader| {
             // Clients lose their connections in the same moment, and may ask before the fetcher has had its turn.
-            if self.parts.peers.has_hung_up(*leader) {
-                self.parts.hung_up.note(*leader, now);
+            if self.parts.peers.has_hung_up(leader) {
+                self.parts.hung_up.note(leader, now);
             }
-            self.parts.hung_up.is_in_doubt(*leader, now)
+            Some((leader, self.parts.hung_up.in_doubt_since(leader, now)?))
         };
-        leaders.into_iter().filter(has_hung_up).collect()
+        leaders.into_iter().filter_map(in_doubt).collect()
     }
 
     /// Ends all of them.

@@ -2,8 +2,8 @@
 //!
 //! A process that dies closes its connections at once, and the metadata says so some milliseconds later. A client that asks for
 //! metadata in between would be sent to the dead leader and ask again only when its refresh is due, a second later or
-//! more: that, and not the election, would be the outage. So a leader that hung up is for a moment no leader to clients: they ask
-//! again within their retry back-off (100 ms), and find the new one.
+//! more: that, and not the election, would be the outage. So its answer waits until the metadata has moved on, at most for
+//! [`HELD_FOR`]; for a moment more a leader that hung up is no leader to clients.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,6 +13,9 @@ use parking_lot::Mutex;
 
 /// By then the metadata knows; if it still has the same leader, only this broker cannot reach it.
 const DOUBTED_FOR: Duration = Duration::from_secs(1);
+
+/// So long an answer may wait for the next leader. An election of the quorum's own leader before that is part of it.
+pub(crate) const HELD_FOR: Duration = Duration::from_millis(500);
 
 /// Who hung up, and since when.
 #[derive(Debug, Default)]
@@ -36,10 +39,10 @@ impl HungUp {
         self.since.lock().retain(|leader, _| leads(*leader));
     }
 
-    /// True if it is better not to send anybody to this broker now.
-    pub(crate) fn is_in_doubt(&self, leader: BrokerId, now: Instant) -> bool {
-        let since = self.since.lock();
-        since.get(&leader).is_some_and(|since| now.saturating_duration_since(*since) < DOUBTED_FOR)
+    /// Since when it is better not to send anybody to this broker; `None` if it is as good as any.
+    pub(crate) fn in_doubt_since(&self, leader: BrokerId, now: Instant) -> Option<Instant> {
+        let since = self.since.lock().get(&leader).copied();
+        since.filter(|since| now.saturating_duration_since(*since) < DOUBTED_FOR)
     }
 }
 
@@ -51,7 +54,7 @@ mod tests {
     fn a_leader_is_in_doubt_for_a_moment_after_it_hung_up_and_until_it_is_heard_of() {
         let (hung_up, leader, other) = (HungUp::default(), BrokerId::new(1), BrokerId::new(2));
         let start = Instant::now();
-        let doubted = |broker, after| hung_up.is_in_doubt(broker, start + after);
+        let doubted = |broker, after| hung_up.in_doubt_since(broker, start + after).is_some();
         assert!(!doubted(leader, Duration::ZERO));
         hung_up.note(leader, start);
         // What is tried again and fails again does not make the doubt last.

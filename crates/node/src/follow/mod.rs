@@ -18,4 +18,4 @@ mod pause;
 mod position;
 
 pub(crate) use fetchers::{FetcherParts, ReplicaFetchers};
-pub(crate) use hung_up::HungUp;
+pub(crate) use hung_up::{HELD_FOR, HungUp};
