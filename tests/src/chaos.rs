@@ -1,9 +1,11 @@
-//! A cluster under idempotent writers while faults happen to it, one after another, and what they cost: the longest outage of a
-//! partition for each kind of fault, and whether anything acknowledged was lost, doubled or reordered.
+//! A cluster under idempotent writers and groups of readers while faults happen to it, one after another, and what they cost: the longest
+//! outage of a partition for each kind of fault, and whether anything acknowledged was lost, doubled or reordered, or a group
+//! missed any of it. Writers and readers are of librdkafka, Kafka's own and the Rust client.
 //!
 //! The faults come from a seed ([`plan`]). After each one the cluster must work again on every partition and every replica be in
 //! sync, without an operator; in the end everything is read, and the logs of all replicas are compared byte for byte.
 
+mod groups;
 pub mod plan;
 mod replicas;
 
@@ -18,18 +20,21 @@ use anyhow::{Context, ensure};
 use crate::broker::Kind as BrokerKind;
 use crate::cluster::{Cluster, End, Plan};
 use crate::history::{Stored, Violation, check};
+use crate::interop;
 use crate::project::{self, Profile};
 use crate::small_disk::SmallDisk;
 use crate::tools;
-use crate::writer::Writer;
+use crate::writer::{Library, Writer};
+use groups::Readers;
 use plan::{Fault, Faults, Kind, Target};
 
 const BROKERS: i32 = 3;
 const TOPIC: &str = "chaos";
 const PARTITIONS: i32 = 4;
 /// Writers, and how many records each sends a second: little enough that a machine with two cores stays free for the brokers.
-const WRITERS: [&str; 2] = ["a", "b"];
-const PER_SECOND: u32 = 200;
+const WRITERS: [(&str, Library); 3] =
+    [("librdkafka", Library::Librdkafka), ("java", Library::Java), ("rust", Library::Rust)];
+const PER_SECOND: u32 = 120;
 /// After the last fault every partition takes records again within this.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(60);
 /// The disk of one broker, which a full disk can happen to.
@@ -65,6 +70,8 @@ pub struct Report {
     skipped: Vec<Kind>,
     records: usize,
     unknown: usize,
+    /// What the groups were given more than once, all together.
+    doubles: usize,
 }
 
 impl fmt::Display for Report {
@@ -79,8 +86,9 @@ impl fmt::Display for Report {
         }
         write!(
             to,
-            "seed {}: {} records, {} of unknown fate; none acknowledged lost, none doubled, none out of order, replicas alike",
-            self.seed, self.records, self.unknown
+            "seed {}: {} records, {} of unknown fate; none acknowledged lost, none doubled, none out of order, replicas alike;\n\
+             read by each group whole, {} records more than once",
+            self.seed, self.records, self.unknown, self.doubles
         )
     }
 }
@@ -95,6 +103,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
 struct Run {
     cluster: Cluster,
     writers: Vec<Writer>,
+    readers: Vec<Readers>,
     /// Behind the cluster, so that it goes last.
     small_disk: Option<SmallDisk>,
     kinds: Vec<Kind>,
@@ -116,7 +125,8 @@ impl Run {
             plan = plan.set("ottla.disk.reserve.bytes", 8 << 20);
         }
         plan = plan.set("log.segment.bytes", 4 << 20);
-        let (cluster, has_network) = match plan.clone().own_network().try_start() {
+        plan = interop::settings().into_iter().fold(plan, |plan, (key, value)| plan.set(key, value));
+        let (mut cluster, has_network) = match plan.clone().own_network().try_start() {
             Ok(cluster) => (cluster, true),
             Err(error) => {
                 tools::skip(&format!("no network of its own, so no link is cut: {error:#}"));
@@ -130,9 +140,18 @@ impl Run {
         };
         let (kinds, skipped) = options.kinds.iter().copied().partition(can_make);
         cluster.create_topic(TOPIC, PARTITIONS, &[]);
-        let start = |name| Writer::start(&cluster.bootstrap(), TOPIC, name, PARTITIONS, PER_SECOND);
-        let writers = WRITERS.map(start).into();
-        Ok(Self { cluster, writers, small_disk, kinds, skipped, _data: data })
+        // Groups commit at any time, also while too few replicas are in sync.
+        cluster.expect_log("a coordinator's records were not appended");
+        // Kafka has no API listener.
+        let kafka = cluster.bootstrap();
+        let api = (options.broker == BrokerKind::Ottla).then(|| cluster.api_bootstrap());
+        let start = |(name, library)| {
+            let bootstrap = if library == Library::Rust { api.as_ref()? } else { &kafka };
+            Some(Writer::start_of(library, bootstrap, TOPIC, name, PARTITIONS, PER_SECOND))
+        };
+        let writers = WRITERS.into_iter().filter_map(start).collect();
+        let readers = Readers::start_all(&kafka, api.as_deref(), TOPIC, data.path())?;
+        Ok(Self { cluster, writers, readers, small_disk, kinds, skipped, _data: data })
     }
 
     fn run(mut self, options: &Options) -> anyhow::Result<Report> {
@@ -145,9 +164,10 @@ impl Run {
             let from = Instant::now();
             self.inject(&fault).with_context(|| format!("{fault}"))?;
             self.recover().with_context(|| format!("after {fault}"))?;
-            let outage = self.writers.iter().map(|writer| writer.longest_gap(from)).max().unwrap_or_default();
+            let gaps = self.writers.iter().map(|writer| (writer.longest_gap(from), writer.name()));
+            let (outage, whose) = gaps.max().unwrap_or_default();
             eprintln!(
-                "{:>6.1} s  {:<70} outage {:>6.2} s",
+                "{:>6.1} s  {:<70} outage {:>6.2} s ({whose})",
                 begin.elapsed().as_secs_f64(),
                 fault.to_string(),
                 outage.as_secs_f64()
@@ -164,6 +184,7 @@ impl Run {
     /// Everything works again: each partition takes records, each broker is known, each replica is in sync.
     fn recover(&mut self) -> anyhow::Result<()> {
         self.wait_progress()?;
+        self.readers.iter_mut().try_for_each(Readers::listen)?;
         self.cluster.wait_active()?;
         self.cluster.wait_in_sync(TOPIC);
         let surprising = self.cluster.surprising_lines();
@@ -298,6 +319,10 @@ impl Run {
         let violations = check(&writes, &stored, PARTITIONS);
         let told: Vec<String> = violations.iter().take(20).map(Violation::to_string).collect();
         ensure!(told.is_empty(), "{} broken promises:\n{}", violations.len(), told.join("\n"));
+        let mut doubles = 0;
+        for readers in self.readers.drain(..) {
+            doubles += readers.finish(&self.cluster, TOPIC, &stored)?;
+        }
         self.cluster.terminate_all();
         let folders: Vec<PathBuf> =
             self.cluster.ids().iter().map(|id| self.cluster.data_dir(*id).to_owned()).collect();
@@ -306,7 +331,7 @@ impl Run {
         }
         let unknown = writes.iter().map(|writes| writes.unknown.len()).sum();
         let records = stored.count();
-        Ok(Report { seed: options.seed, outages, skipped: self.skipped, records, unknown })
+        Ok(Report { seed: options.seed, outages, skipped: self.skipped, records, unknown, doubles })
     }
 }
 

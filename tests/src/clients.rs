@@ -64,7 +64,8 @@ fn grpc_stubs() -> anyhow::Result<&'static Path> {
     Ok(STUBS.get_or_init(|| stubs).path())
 }
 
-fn python_command(script: &str, args: &[&str]) -> Command {
+/// A command that runs one of `tests/clients/*.py` in the virtual environment.
+pub(crate) fn python_command(script: &str, args: &[&str]) -> Command {
     let mut command = Command::new(tools::python());
     command.arg(project::client(script)).args(args);
     command

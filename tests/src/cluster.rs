@@ -178,6 +178,11 @@ impl Cluster {
         self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
     }
 
+    /// The addresses of the API listeners of all brokers.
+    pub fn api_bootstrap(&self) -> String {
+        self.brokers.iter().map(Broker::api_address).collect::<Vec<_>>().join(",")
+    }
+
     /// One broker.
     pub fn broker(&self, id: i32) -> &Broker {
         usize::try_from(id - 1).ok().and_then(|index| self.brokers.get(index)).expect("ids count from 1")

@@ -23,12 +23,18 @@ use crate::broker::Spec;
 
 /// The broker under test, with timeouts for groups short enough for a test and those of Kafka's defaults otherwise.
 pub fn spec() -> Spec {
-    Spec::under_test()
-        .set("group.initial.rebalance.delay.ms", 500)
-        .set("group.min.session.timeout.ms", 1_000)
-        .set("group.consumer.min.session.timeout.ms", 1_000)
-        .set("group.consumer.session.timeout.ms", 4_000)
-        .set("group.consumer.min.heartbeat.interval.ms", 100)
-        .set("group.consumer.heartbeat.interval.ms", 500)
-        .set("offsets.topic.num.partitions", 5)
+    let few_partitions = Spec::under_test().set("offsets.topic.num.partitions", 5);
+    settings().into_iter().fold(few_partitions, |spec, (key, value)| spec.set(key, value))
+}
+
+/// What members need that want to be noticed within seconds.
+pub(crate) fn settings() -> [(&'static str, u32); 6] {
+    [
+        ("group.initial.rebalance.delay.ms", 500),
+        ("group.min.session.timeout.ms", 1_000),
+        ("group.consumer.min.session.timeout.ms", 1_000),
+        ("group.consumer.session.timeout.ms", 4_000),
+        ("group.consumer.min.heartbeat.interval.ms", 100),
+        ("group.consumer.heartbeat.interval.ms", 500),
+    ]
 }

@@ -66,6 +66,16 @@ pub fn ottla(profile: Profile) -> anyhow::Result<PathBuf> {
         .map_err(anyhow::Error::msg)
 }
 
+/// A program of `tests/examples`, compiled for tests. `cargo test` of the workspace has built it; where [`ottla`] is built here, so is this.
+pub fn example(name: &str) -> anyhow::Result<PathBuf> {
+    let binary = target().join("debug/examples").join(name);
+    if std::env::var_os("OTTLA_IT_BINARY").is_none() || !binary.exists() {
+        let output = cargo().args(["build", "--quiet", "--package", "it", "--example", name]).output()?;
+        ensure!(output.status.success(), "building {name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(binary)
+}
+
 fn build(profile: Profile) -> anyhow::Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--quiet", "--package", "ottla-broker", "--bin", "ottla"]);

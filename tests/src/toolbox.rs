@@ -124,6 +124,7 @@ fn compile() -> anyhow::Result<PathBuf> {
     command.args(
         [
             "Toolbox.java",
+            "HistoryWriter.java",
             "Mbeans.java",
             "StanzaReader.java",
             "TransactionalWriter.java",

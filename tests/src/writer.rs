@@ -1,16 +1,27 @@
-//! A writer process and the history it records: `tests/clients/history_writer.py`, an idempotent producer over librdkafka.
+//! A writer process, an idempotent producer of some client, and the history it records.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
-use crate::clients::start_python;
+use crate::clients::python_command;
 use crate::history::{Acknowledged, Writes};
-use crate::wait;
+use crate::{project, toolbox, wait};
+
+/// Whose producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// librdkafka: `tests/clients/history_writer.py`.
+    Librdkafka,
+    /// Kafka's own: `tests/clients/HistoryWriter.java`.
+    Java,
+    /// Ours, over gRPC: `tests/examples/history_writer.rs`.
+    Rust,
+}
 
 /// A running writer.
 #[derive(Debug)]
@@ -23,11 +34,33 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts one that writes so many records a second, to the partitions in turn.
+    /// Starts one over librdkafka that writes so many records a second, to the partitions in turn.
     pub fn start(bootstrap: &str, topic: &str, name: &str, partitions: i32, per_second: u32) -> Self {
+        Self::start_of(Library::Librdkafka, bootstrap, topic, name, partitions, per_second)
+    }
+
+    /// The same of any client; the addresses of [`Library::Rust`] are API listeners.
+    pub fn start_of(
+        library: Library,
+        bootstrap: &str,
+        topic: &str,
+        name: &str,
+        partitions: i32,
+        per_second: u32,
+    ) -> Self {
         let (count, rate) = (partitions.to_string(), per_second.to_string());
-        let mut child = start_python("history_writer.py", &[bootstrap, topic, name, &count, &rate])
-            .expect("a Python writer");
+        let mut command = match library {
+            Library::Librdkafka => python_command("history_writer.py", &[]),
+            Library::Java => {
+                let mut java = toolbox::java();
+                java.arg("HistoryWriter");
+                java
+            }
+            Library::Rust => Command::new(project::example("history_writer").expect("it compiles")),
+        };
+        command.args([bootstrap, topic, name, &count, &rate]);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let writes = Arc::new(Mutex::new(Writes { name: name.to_owned(), ..Writes::default() }));
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let reader = thread::spawn({
@@ -41,6 +74,11 @@ impl Writer {
             writes,
             reader,
         }
+    }
+
+    /// The name in its values.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How many records were acknowledged so far.

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
@@ -78,14 +78,36 @@ impl Member {
         let mut command = client.program();
         if client == Client::Kcat {
             command.args(kcat_arguments(membership, name));
+            Self::spawn(command, name, scratch, heard, true)
         } else {
-            let Membership { bootstrap, group, topic, protocol } = membership;
-            command.args([*bootstrap, *group, *topic, protocol.word(), name]);
+            Self::start_program(command, membership, name, scratch, heard)
         }
+    }
+
+    /// The same for any member program.
+    pub fn start_program(
+        mut program: Command,
+        membership: &Membership<'_>,
+        name: &str,
+        scratch: &std::path::Path,
+        heard: &SyncSender<Heard>,
+    ) -> anyhow::Result<Self> {
+        let Membership { bootstrap, group, topic, protocol } = membership;
+        program.args([*bootstrap, *group, *topic, protocol.word(), name]);
+        Self::spawn(program, name, scratch, heard, false)
+    }
+
+    fn spawn(
+        mut command: Command,
+        name: &str,
+        scratch: &std::path::Path,
+        heard: &SyncSender<Heard>,
+        is_kcat: bool,
+    ) -> anyhow::Result<Self> {
         let stderr = scratch.join(format!("{name}.stderr"));
         let log = File::options().create(true).append(true).open(&stderr)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        command.stderr(if client == Client::Kcat { Stdio::piped() } else { log.try_clone()?.into() });
+        command.stderr(if is_kcat { Stdio::piped() } else { log.try_clone()?.into() });
         let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
         listen(child.stdout.take().context("piped")?, name, heard, |line| Some(parse(line)));
         if let Some(words) = child.stderr.take() {

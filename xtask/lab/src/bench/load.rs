@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use it::batch::{Batch, extents};
 use it::broker::{Broker, cpu_of};
+use it::cluster::Cluster;
 use it::raw::{Connection, api, error, fetch_body, fetched_slices, frame, produce_body, produced};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -39,18 +40,30 @@ impl Outcome {
     }
 }
 
-/// Loads one topic of a broker.
+/// Loads one topic of a broker, or of a cluster.
 #[derive(Debug)]
 pub(crate) struct Load {
+    /// The broker that is asked for metadata, and for everything where there is one broker only.
     address: String,
-    pid: u32,
+    /// Whose CPU time counts.
+    pids: Vec<u32>,
     topic: String,
 }
 
 impl Load {
     /// For an existing topic.
     pub(crate) fn new(broker: &Broker, topic: &str) -> Self {
-        Self { address: broker.address(), pid: broker.pid(), topic: topic.to_owned() }
+        Self { address: broker.address(), pids: vec![broker.pid()], topic: topic.to_owned() }
+    }
+
+    /// For an existing topic of a cluster. Of the loads only [`Load::produce_to_leaders`] is for this.
+    pub(crate) fn of_cluster(cluster: &Cluster, topic: &str) -> Self {
+        let brokers = cluster.ids().into_iter().map(|id| cluster.broker(id));
+        Self {
+            address: cluster.broker(1).address(),
+            pids: brokers.map(Broker::pid).collect(),
+            topic: topic.to_owned(),
+        }
     }
 
     /// Requests of one 64 KiB batch for every partition, acks=all, on one connection; at a steady rate in MB/s if given.
@@ -60,15 +73,27 @@ impl Load {
         let payload = (batch.len() * partitions.len()) as u64;
         let request = frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &partitions, -1, &batch));
         let gap = rate.map(|rate| Duration::from_secs_f64(payload as f64 / (rate * 1e6)));
-        let plan = Plan {
-            requests: vec![request],
-            payload,
-            count: bytes.div_ceil(payload),
-            connections: 1,
-            pipeline: PIPELINE,
-            gap,
+        let lanes = self.lanes(1, &[request]);
+        self.replay(&Plan { lanes, payload, count: bytes.div_ceil(payload), pipeline: PIPELINE, gap })
+    }
+
+    /// Requests of one 64 KiB batch for one partition, acks=all, to the leaders of all partitions in turn, on a connection for each partition;
+    /// at a steady rate in MB/s if given.
+    pub(crate) fn produce_to_leaders(
+        &self,
+        cluster: &Cluster,
+        bytes: u64,
+        rate: Option<f64>,
+    ) -> anyhow::Result<Outcome> {
+        let batch = Batch::of_size(BATCH_BYTES, RECORD_BYTES).bytes();
+        let payload = batch.len() as u64;
+        let lane = |partition| LanePlan {
+            address: cluster.broker(cluster.leader(&self.topic, partition)).address(),
+            requests: vec![frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &[partition], -1, &batch))],
         };
-        self.replay(&plan)
+        let lanes = self.partitions()?.into_iter().map(lane).collect();
+        let gap = rate.map(|rate| Duration::from_secs_f64(payload as f64 / (rate * 1e6)));
+        self.replay(&Plan { lanes, payload, count: bytes.div_ceil(payload), pipeline: PIPELINE, gap })
     }
 
     /// Requests of one 100-byte record, acks=all, one unanswered at a time on each connection, over the partitions in turn.
@@ -77,9 +102,9 @@ impl Load {
         let request = |partition: &i32| {
             frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &[*partition], -1, &batch))
         };
-        let requests = self.partitions()?.iter().map(request).collect();
-        let plan = Plan { requests, payload: batch.len() as u64, count, connections, pipeline: 1, gap: None };
-        self.replay(&plan)
+        let requests: Vec<_> = self.partitions()?.iter().map(request).collect();
+        let lanes = self.lanes(connections, &requests);
+        self.replay(&Plan { lanes, payload: batch.len() as u64, count, pipeline: 1, gap: None })
     }
 
     /// Requests of one batch each, used in turn, to the first partition, acks=all, on one connection.
@@ -87,8 +112,15 @@ impl Load {
         let request =
             |batch: &Vec<u8>| frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &[0], -1, batch));
         let payload = batches.first().context("a batch")?.len() as u64;
-        let requests = batches.iter().map(request).collect();
-        self.replay(&Plan { requests, payload, count, connections: 1, pipeline: PIPELINE, gap: None })
+        let requests: Vec<_> = batches.iter().map(request).collect();
+        let lanes = self.lanes(1, &requests);
+        self.replay(&Plan { lanes, payload, count, pipeline: PIPELINE, gap: None })
+    }
+
+    /// So many connections to the one broker.
+    fn lanes(&self, connections: usize, requests: &[Vec<u8>]) -> Vec<LanePlan> {
+        let lane = || LanePlan { address: self.address.clone(), requests: requests.to_vec() };
+        std::iter::repeat_with(lane).take(connections).collect()
     }
 
     /// Reads at least as many bytes from the start of all partitions, on one connection.
@@ -125,23 +157,30 @@ impl Load {
     }
 
     fn replay(&self, plan: &Plan) -> anyhow::Result<Outcome> {
-        let mut lanes =
-            (0..plan.connections).map(|_| Lane::open(&self.address)).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut lanes = plan.lanes.iter().map(Lane::open).collect::<anyhow::Result<Vec<_>>>()?;
         let mut outcome = self.begin()?;
         let start = Instant::now();
         let mut due = start;
         let mut sent = 0;
         let mut answered = 0;
         while answered < plan.count {
-            for lane in &mut lanes {
-                while sent < plan.count
-                    && lane.unanswered.len() < plan.pipeline
-                    && (plan.gap.is_none() || Instant::now() >= due)
-                {
-                    lane.unanswered.push_back(if plan.gap.is_some() { due } else { Instant::now() });
-                    lane.connection.stream.write_all(&plan.requests[sent as usize % plan.requests.len()])?;
+            if let Some(gap) = plan.gap {
+                // In turn: one that cannot take any more holds up the others, and their latency tells.
+                while sent < plan.count && Instant::now() >= due {
+                    let turn = sent as usize % lanes.len();
+                    if lanes[turn].unanswered.len() == plan.pipeline {
+                        break;
+                    }
+                    lanes[turn].send(&plan.lanes[turn], due)?;
                     sent += 1;
-                    due += plan.gap.unwrap_or_default();
+                    due += gap;
+                }
+            } else {
+                for (lane, its_plan) in lanes.iter_mut().zip(&plan.lanes) {
+                    while sent < plan.count && lane.unanswered.len() < plan.pipeline {
+                        lane.send(its_plan, Instant::now())?;
+                        sent += 1;
+                    }
                 }
             }
             let patience = match plan.gap {
@@ -168,38 +207,58 @@ impl Load {
     }
 
     fn begin(&self) -> anyhow::Result<Outcome> {
-        Ok(Outcome { bytes: 0, elapsed: Duration::ZERO, cpu: cpu_of(self.pid)?, latencies: Vec::new() })
+        Ok(Outcome { bytes: 0, elapsed: Duration::ZERO, cpu: self.cpu()?, latencies: Vec::new() })
+    }
+
+    /// Of all brokers together.
+    fn cpu(&self) -> anyhow::Result<Duration> {
+        self.pids.iter().map(|pid| cpu_of(*pid)).sum()
     }
 
     fn finish(&self, mut outcome: Outcome) -> anyhow::Result<Outcome> {
-        outcome.cpu = cpu_of(self.pid)?.saturating_sub(outcome.cpu);
+        outcome.cpu = self.cpu()?.saturating_sub(outcome.cpu);
         outcome.latencies.sort_unstable();
         Ok(outcome)
     }
 }
 
 struct Plan {
-    /// Whole frames, used in turn.
-    requests: Vec<Vec<u8>>,
-    /// Bytes of record batches in each, or in the first where they differ by a few.
+    lanes: Vec<LanePlan>,
+    /// Bytes of record batches in each request, or in the first where they differ by a few.
     payload: u64,
     count: u64,
-    connections: usize,
     /// Unanswered requests a connection may have.
     pipeline: usize,
     /// Time between requests; as fast as they are answered when `None`.
     gap: Option<Duration>,
 }
 
+/// One connection.
+struct LanePlan {
+    address: String,
+    /// Whole frames, used in turn.
+    requests: Vec<Vec<u8>>,
+}
+
 struct Lane {
     connection: Connection,
     unanswered: VecDeque<Instant>,
+    sent: usize,
     answer: Vec<u8>,
 }
 
 impl Lane {
-    fn open(address: &str) -> anyhow::Result<Self> {
-        Ok(Self { connection: Connection::open(address)?, unanswered: VecDeque::new(), answer: Vec::new() })
+    fn open(plan: &LanePlan) -> anyhow::Result<Self> {
+        let connection = Connection::open(&plan.address)?;
+        Ok(Self { connection, unanswered: VecDeque::new(), sent: 0, answer: Vec::new() })
+    }
+
+    /// Sends the next request, whose latency counts from this moment.
+    fn send(&mut self, plan: &LanePlan, from: Instant) -> anyhow::Result<()> {
+        self.unanswered.push_back(from);
+        self.connection.stream.write_all(&plan.requests[self.sent % plan.requests.len()])?;
+        self.sent += 1;
+        Ok(())
     }
 }
 

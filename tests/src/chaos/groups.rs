@@ -1,0 +1,142 @@
+//! Groups that read the topic while faults happen: of Kafka's own consumer and of librdkafka with the consumer protocol, of librdkafka with the classic
+//! one, and of the Rust client over gRPC. Two members each.
+//!
+//! What a member has read and not committed is read again after a fault, so doubles are no fault here, and a member that was cut off may tell of a
+//! record late. What must hold in the end: every stored record was given to a member of each group, everything is
+//! committed, and no commit that a member was told of has gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::cluster::Cluster;
+use crate::history::Stored;
+use crate::interop::client::{Client, Protocol};
+use crate::interop::member::{Event, Heard, Member, Membership};
+use crate::{project, wait};
+
+const MEMBERS: [&str; 2] = ["1", "2"];
+/// Lines that wait for us. A member that nobody listens to stops.
+const WAITING: usize = 1 << 16;
+/// A member that was cut off needs its session's time, and its client's back-off, to be back.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
+
+/// A group under way.
+pub(super) struct Readers {
+    name: &'static str,
+    members: Vec<Member>,
+    heard: Receiver<Heard>,
+    given: BTreeSet<(i32, i64)>,
+    /// The highest offsets that members were told are committed.
+    committed: BTreeMap<i32, i64>,
+    doubles: usize,
+}
+
+impl Readers {
+    /// Starts all; the Rust client's where there are API listeners.
+    pub(super) fn start_all(
+        kafka: &str,
+        api: Option<&str>,
+        topic: &str,
+        scratch: &Path,
+    ) -> anyhow::Result<Vec<Self>> {
+        let start = |name, client: Client, protocol| {
+            Self::start(name, &|| Ok(client.program()), protocol, kafka, topic, scratch)
+        };
+        let mut all = vec![
+            start("java", Client::Java, Protocol::Consumer)?,
+            start("librdkafka", Client::ConfluentKafka, Protocol::Consumer)?,
+            start("librdkafka-classic", Client::ConfluentKafka, Protocol::Cooperative)?,
+        ];
+        if let Some(api) = api {
+            let rust = || Ok(Command::new(project::example("group_member")?));
+            all.push(Self::start("rust", &rust, Protocol::Consumer, api, topic, scratch)?);
+        }
+        Ok(all)
+    }
+
+    fn start(
+        name: &'static str,
+        program: &dyn Fn() -> anyhow::Result<Command>,
+        protocol: Protocol,
+        bootstrap: &str,
+        topic: &str,
+        scratch: &Path,
+    ) -> anyhow::Result<Self> {
+        let (sender, heard) = sync_channel(WAITING);
+        let membership = Membership { bootstrap, group: name, topic, protocol };
+        let start = |member: &&str| {
+            let member = format!("{name}-{member}");
+            Member::start_program(program()?, &membership, &member, scratch, &sender)
+        };
+        let members = MEMBERS.iter().map(start).collect::<anyhow::Result<_>>()?;
+        Ok(Self { name, members, heard, given: BTreeSet::new(), committed: BTreeMap::new(), doubles: 0 })
+    }
+
+    /// Takes in what members said since the last time. An error: one failed, or ended.
+    pub(super) fn listen(&mut self) -> anyhow::Result<()> {
+        while let Ok((member, event)) = self.heard.try_recv() {
+            match event.map_err(anyhow::Error::msg).with_context(|| member.clone())? {
+                Event::Record { partition, offset } => {
+                    self.doubles += usize::from(!self.given.insert((partition, offset)));
+                }
+                Event::Committed { offsets } => {
+                    for (partition, offset) in offsets {
+                        let known = self.committed.entry(partition).or_default();
+                        *known = offset.max(*known);
+                    }
+                }
+                Event::Failed { error } => anyhow::bail!("{member} failed: {error}"),
+                Event::Assigned { .. } | Event::Revoked { .. } | Event::Retried { .. } | Event::Closed => {}
+            }
+        }
+        for member in &mut self.members {
+            let ended = member.ended()?;
+            ensure!(ended.is_none(), "{} ended, {ended:?}: {}", member.name, member.last_words());
+        }
+        Ok(())
+    }
+
+    /// Waits until the group has everything that is stored, and has committed it; how many records it was given twice.
+    pub(super) fn finish(mut self, cluster: &Cluster, topic: &str, stored: &Stored) -> anyhow::Result<usize> {
+        let places = stored
+            .0
+            .iter()
+            .flat_map(|(partition, values)| values.iter().map(move |(offset, _)| (*partition, *offset)));
+        let places: BTreeSet<(i32, i64)> = places.collect();
+        let partitions = i32::try_from(stored.0.len())?;
+        let ends = stored
+            .0
+            .iter()
+            .map(|(partition, values)| (*partition, values.last().map_or(0, |(last, _)| last + 1)));
+        let ends: BTreeMap<i32, i64> = ends.collect();
+        let group = self.name;
+        wait::until(&format!("the group {group} to have read all"), CAUGHT_UP_WITHIN, || {
+            self.listen()?;
+            let missing = places.difference(&self.given).next();
+            ensure!(missing.is_none(), "partition and offset {missing:?} were given to none of its members");
+            Ok(Some(()))
+        })?;
+        let foreign = self.given.difference(&places).next();
+        ensure!(
+            foreign.is_none(),
+            "{group} was given partition and offset {foreign:?}, which are not stored"
+        );
+        wait::until(&format!("the group {group} to have committed all"), CAUGHT_UP_WITHIN, || {
+            self.listen()?;
+            let coordinator = cluster.broker(cluster.coordinator(group));
+            let kept = coordinator.connect().committed(group, topic, partitions)?;
+            for (partition, told) in &self.committed {
+                let kept = kept.get(partition).copied().unwrap_or(-1);
+                ensure!(kept >= *told, "partition {partition}: {told} was committed, the broker says {kept}");
+            }
+            ensure!(kept == ends, "committed {kept:?}, the ends are {ends:?}");
+            Ok(Some(()))
+        })?;
+        Ok(self.doubles)
+    }
+}
