@@ -27,9 +27,9 @@ const FORWARDED: &str = "ottla-forwarded";
 /// How long a connection may take to come about. A broker that does not answer is not waited for: another one will lead soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A peer that has not been heard of for this long is asked whether it is still there …
-const PING_INTERVAL: Duration = Duration::from_secs(2);
+const PING_INTERVAL: Duration = Duration::from_millis(500);
 /// … and given up if it does not answer in this time.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Bytes a peer may send on one stream before this broker has taken them.
 const STREAM_WINDOW: u32 = 2 << 20;
 /// The same for all streams of a connection.

@@ -11,12 +11,14 @@ use std::time::Duration;
 use ottla_record::{Monotonic, Offset, ProducerEpoch, ProducerId, Timestamp};
 use ottla_rpc::KafkaError;
 use ottla_rpc::v1;
+use ottla_rpc::v1::cluster_client::ClusterClient;
 use ottla_rpc::v1::log_client::LogClient;
 use ottla_rpc::v1::topics_client::TopicsClient;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
 use super::machine::{Machine, Outcome, Request};
@@ -36,6 +38,11 @@ const COMMANDS_AT_ONCE: usize = 256;
 const LOOKUPS_AT_ONCE: usize = 8;
 /// How much longer than the broker we wait, so that its own word about a timeout arrives.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
+
+/// A broker that has not answered for this long is asked whether it is there …
+const DOUBTED_AFTER: Duration = Duration::from_millis(750);
+/// … and counts as gone if it does not say anything for this long.
+const SILENT_FOR: Duration = Duration::from_millis(1_250);
 
 /// What callers want.
 pub(crate) enum Command {
@@ -81,6 +88,8 @@ enum Link {
     },
     Up {
         picked: Picked,
+        /// Which of the streams opened so far it is.
+        number: u64,
         requests: mpsc::Sender<v1::PublishStreamRequest>,
         answers: Answers,
         /// Requests by number, with the instant each was handed over: answers come in this order.
@@ -115,6 +124,11 @@ impl Answers {
 enum Found {
     Topic(Arc<str>, Result<u32, Error>),
     Identity(Result<(ProducerId, ProducerEpoch), Error>),
+    /// Whether the broker of the stream with this number answered at all.
+    Probe {
+        number: u64,
+        answered: bool,
+    },
 }
 
 enum Wake {
@@ -138,6 +152,12 @@ struct State {
     closed: bool,
     /// The connection takes no more batches now.
     full: bool,
+    /// Streams opened so far.
+    opened: u64,
+    /// When the broker was last known to be there.
+    heard: Monotonic,
+    /// It is being asked now.
+    probing: bool,
 }
 
 impl Driver {
@@ -152,6 +172,9 @@ impl Driver {
             closes: Vec::new(),
             closed: false,
             full: false,
+            opened: 0,
+            heard: Monotonic::ZERO,
+            probing: false,
         };
         loop {
             let now = self.clock.now();
@@ -200,7 +223,10 @@ impl Driver {
     fn next_deadline(&self, state: &State) -> Option<Monotonic> {
         let link = match &state.link {
             Link::Down { until } => Some(*until).filter(|_| self.machine.has_ready()),
-            Link::Up { open, .. } => open.front().map(|(_, sent)| *sent + self.patience()),
+            Link::Up { open, .. } => open.front().map(|(_, sent)| {
+                let doubted = (!state.probing).then(|| (*sent).max(state.heard) + DOUBTED_AFTER);
+                doubted.into_iter().fold(*sent + self.patience(), Monotonic::min)
+            }),
         };
         link.into_iter().chain(self.machine.next_deadline()).min()
     }
@@ -233,6 +259,15 @@ impl Driver {
                 tracing::debug!(%error, "got no producer id");
                 self.machine.not_identified(&error, now);
             }
+            Wake::Found(Found::Probe { number, answered }) => {
+                state.probing = false;
+                state.heard = now;
+                let is_current =
+                    matches!(&state.link, Link::Up { number: current, .. } if *current == number);
+                if is_current && !answered {
+                    self.lost(state, now, Some(&Status::unavailable("the broker has fallen silent")));
+                }
+            }
             Wake::Room | Wake::Time => {}
         }
     }
@@ -260,6 +295,7 @@ impl Driver {
             return self.lost(state, now, Some(&broken));
         }
         state.attempts = 0;
+        state.heard = now;
         match answer.outcome {
             Some(Answered::Published(published)) => match published.ranges.first() {
                 Some(range) => {
@@ -290,11 +326,18 @@ impl Driver {
         self.client.request_timeout() + ANSWER_MARGIN
     }
 
+    /// A broker that takes long over a batch (too few replicas, a slow disk) is not a broker that is gone: after a while without an answer it is
+    /// asked something that it can say at once.
     fn check_stall(&mut self, state: &mut State, now: Monotonic) {
-        let Link::Up { open, .. } = &state.link else { return };
-        if open.front().is_some_and(|(_, sent)| *sent + self.patience() <= now) {
+        let Link::Up { open, picked, number, .. } = &state.link else { return };
+        let Some((_, sent)) = open.front() else { return };
+        if *sent + self.patience() <= now {
             let stalled = Status::unavailable("no answer came in time");
-            self.lost(state, now, Some(&stalled));
+            return self.lost(state, now, Some(&stalled));
+        }
+        if !state.probing && (*sent).max(state.heard) + DOUBTED_AFTER <= now {
+            state.probing = true;
+            state.lookups.spawn(probe(picked.channel.clone(), *number));
         }
     }
 
@@ -333,7 +376,9 @@ impl Driver {
             return;
         }
         if matches!(state.link, Link::Down { until } if until <= now) {
-            state.link = self.open(now, state.attempts);
+            state.opened += 1;
+            state.heard = now;
+            state.link = self.open(now, state.opened, state.attempts);
         }
         let Link::Up { requests, open, .. } = &mut state.link else { return };
         while self.machine.has_ready() {
@@ -358,7 +403,7 @@ impl Driver {
         }
     }
 
-    fn open(&self, now: Monotonic, attempts: u32) -> Link {
+    fn open(&self, now: Monotonic, number: u64, attempts: u32) -> Link {
         let Ok(picked) = self.client.connection().pick() else {
             return Link::Down { until: now + self.backoff().max };
         };
@@ -366,7 +411,7 @@ impl Driver {
         let (requests, receiver) = mpsc::channel(REQUESTS_AHEAD);
         let mut log = LogClient::new(picked.channel.clone());
         let opening = Box::pin(async move { log.publish_stream(ReceiverStream::new(receiver)).await });
-        Link::Up { picked, requests, answers: Answers::Opening(opening), open: VecDeque::new() }
+        Link::Up { picked, number, requests, answers: Answers::Opening(opening), open: VecDeque::new() }
     }
 
     fn find_out(&mut self, state: &mut State, now: Monotonic) {
@@ -405,6 +450,19 @@ impl Driver {
             let _ = done.send(());
         }
     }
+}
+
+/// Any answer will do, a refusal too.
+async fn probe(channel: Channel, number: u64) -> Found {
+    let asked =
+        timeout(SILENT_FOR, ClusterClient::new(channel).describe_cluster(v1::DescribeClusterRequest {}))
+            .await;
+    let answered = match asked {
+        Ok(Ok(_)) => true,
+        Ok(Err(status)) => ottla_rpc::status::from_status(&status).is_some(),
+        Err(_) => false,
+    };
+    Found::Probe { number, answered }
 }
 
 async fn partitions_of(client: &Client, name: &Arc<str>) -> Result<u32, Error> {
