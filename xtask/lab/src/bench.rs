@@ -4,7 +4,7 @@
 //! what is measured; CPU is the broker process's own user and system time. Figures of different runs or machines do not compare: everything in the document
 //! comes from one run.
 
-mod failover;
+mod cluster;
 mod groups;
 mod grpc;
 mod load;
@@ -56,15 +56,15 @@ pub(crate) struct Options {
 enum Part {
     /// Measures consumer groups and compaction and writes docs/benchmarks-groups.md.
     Groups(groups::Options),
-    /// Kills and stops leaders of three brokers, Kafka's and Ottla's, and writes docs/failover.md.
-    Failover(failover::Options),
+    /// Loads three brokers, Kafka's and Ottla's, kills and stops their leaders, and writes docs/benchmarks-cluster.md.
+    Cluster(cluster::Options),
 }
 
 /// Runs the rounds and writes the document.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match &options.part {
         Some(Part::Groups(options)) => return groups::run(options),
-        Some(Part::Failover(options)) => return failover::run(options),
+        Some(Part::Cluster(options)) => return cluster::run(options),
         None => {}
     }
     let brokers: Vec<Kind> =

@@ -1,6 +1,11 @@
-//! `cargo xtask bench failover`: how long nobody can write to a partition when its leader dies or falls silent.
+//! `cargo xtask bench cluster`: what three brokers cost together, and how long nobody can write to a partition when its leader dies or
+//! falls silent.
 //!
-//! Three brokers, a fresh topic of three partitions and three replicas each round, `acks=all`, `min.insync.replicas=2`, one
+//! Load: a topic of three partitions with three replicas, `acks=all`, `min.insync.replicas=2`, one connection to each leader ([`Load`]).
+//! CPU is that of all three brokers. Kafka acknowledges from the page cache, as it does by default; Ottla is measured that way and with its own
+//! default, when all in-sync replicas have it on disk.
+//!
+//! Outage: a fresh topic of three partitions and three replicas each round, `acks=all`, `min.insync.replicas=2`, one
 //! idempotent librdkafka producer (`tests/clients/history_writer.py`) that sends 200 records a second in turn. The outage is the
 //! longest time between two acknowledgements of one partition from the fault on. In the end of each round everything is read and held
 //! against what was acknowledged.
@@ -19,6 +24,7 @@ use it::project::{self, Profile};
 use it::tools::{KAFKA_VERSION, Tool};
 use it::writer::Writer;
 
+use super::load::Load;
 use super::machine::{self, Machine};
 use super::report::{Sample, cell};
 use xtask::kafka_jars;
@@ -29,17 +35,26 @@ const PER_SECOND: u32 = 200;
 const STEADY: Duration = Duration::from_secs(2);
 const RECOVERED_WITHIN: Duration = Duration::from_secs(90);
 
+/// Of records, in each load.
+const LOAD_BYTES: u64 = 1_000_000_000;
+/// Written before, so that a JVM has compiled what runs often.
+const WARM_UP_BYTES: u64 = 500_000_000;
+const STEADY_MB_PER_S: f64 = 30.0;
+
 /// How often to measure, and whom.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// How often a leader is killed; it is stopped a third as often.
     #[arg(long, default_value_t = 10)]
     rounds: usize,
+    /// Measures only the load, or only the outages; nothing is written.
+    #[arg(long, value_parser = ["load", "outage"])]
+    part: Option<String>,
     /// Measures brokers of one kind only: shows that it works; nothing is written.
     #[arg(long, value_parser = ["ottla", "kafka"])]
     only: Option<String>,
     /// The document to write, below the workspace's root.
-    #[arg(long, default_value = "docs/failover.md")]
+    #[arg(long, default_value = "docs/benchmarks-cluster.md")]
     output: PathBuf,
 }
 
@@ -86,10 +101,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         if kind == Kind::Kafka {
             kafka_jars::kafka_jars()?;
         }
-        measure(kind, options.rounds, &mut samples)?;
+        let part = options.part.as_deref();
+        let rounds = if part == Some("load") { 0 } else { options.rounds };
+        measure(kind, part != Some("outage"), rounds, &mut samples)?;
     }
     let document = document(&machine, options.rounds, &samples);
-    if options.only.is_some() {
+    if options.only.is_some() || options.part.is_some() {
         println!("{document}");
     } else {
         let path = project::root().join(&options.output);
@@ -99,10 +116,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(kind: Kind, rounds: usize, samples: &mut Vec<Sample>) -> anyhow::Result<()> {
+fn measure(kind: Kind, loaded: bool, rounds: usize, samples: &mut Vec<Sample>) -> anyhow::Result<()> {
     let mut cluster = Plan::under_test(3).of(kind, Profile::Release).try_start()?;
     // A broker that misses another says so; that is what is asked for here.
     cluster.expect_log("");
+    if loaded {
+        load(kind, &cluster, samples)?;
+    }
     for case in CASES {
         let count = if case.silent { rounds.div_ceil(3) } else { rounds };
         for round in 1..=count {
@@ -111,6 +131,45 @@ fn measure(kind: Kind, rounds: usize, samples: &mut Vec<Sample>) -> anyhow::Resu
             let value = outage.as_secs_f64() * 1e3;
             eprintln!("{kind:?} {:<46} {round:>2}  {value:>7.0} ms", case.label);
             samples.push(Sample { kind, metric: case.label.to_owned(), unit: "ms", value });
+        }
+    }
+    Ok(())
+}
+
+/// What it costs all brokers to take records and copy them, as fast as they can and at a steady rate.
+fn load(kind: Kind, cluster: &Cluster, samples: &mut Vec<Sample>) -> anyhow::Result<()> {
+    let os = match kind {
+        Kind::Kafka => &[][..],
+        Kind::Ottla => &[("ottla.ack.durability", "os")],
+    };
+    let modes: &[(&str, &[(&str, &str)])] = match kind {
+        Kind::Kafka => &[("os", os)],
+        Kind::Ottla => &[("os", os), ("fsync", &[])],
+    };
+    let mut record = |metric: String, unit, value: f64| {
+        eprintln!("{kind:?} {metric:<46} {value:>9.3} {unit}");
+        samples.push(Sample { kind, metric, unit, value });
+    };
+    for (mode, configs) in modes {
+        let topic = format!("load-{mode}");
+        cluster.create_topic(&topic, PARTITIONS, configs);
+        cluster.wait_in_sync(&topic);
+        let load = Load::of_cluster(cluster, &topic);
+        load.produce_to_leaders(cluster, WARM_UP_BYTES, None)?;
+        rustix::fs::sync();
+        machine::touch_memory()?;
+        let fast = load.produce_to_leaders(cluster, LOAD_BYTES, None)?;
+        let gigabytes = fast.bytes as f64 / 1e9;
+        record(format!("produce {mode} cpu"), "s/GB", fast.cpu.as_secs_f64() / gigabytes);
+        record(format!("produce {mode} rate"), "GB/s", gigabytes / fast.elapsed.as_secs_f64());
+        cluster.wait_in_sync(&topic);
+        rustix::fs::sync();
+        machine::touch_memory()?;
+        let steady = load.produce_to_leaders(cluster, LOAD_BYTES, Some(STEADY_MB_PER_S))?;
+        record(format!("steady {mode} cpu"), "s/GB", steady.cpu.as_secs_f64() / gigabytes);
+        for (label, fraction) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
+            let latency = steady.percentile(fraction).as_secs_f64() * 1e3;
+            record(format!("steady {mode} {label}"), "ms", latency);
         }
     }
     Ok(())
@@ -160,22 +219,52 @@ fn victim(cluster: &Cluster, topic: &str, quorum: bool) -> anyhow::Result<i32> {
     victim.with_context(|| format!("the quorum is led by {head} and the topic by {leaders:?}"))
 }
 
+/// The rows of the load, under the names of their samples.
+const ROWS: [(&str, &str); 12] = [
+    ("produce os cpu", "CPU of all three brokers per GB produced, `os`"),
+    ("produce os rate", "three connections produce, `os`"),
+    ("produce fsync cpu", "CPU of all three brokers per GB produced, `fsync`"),
+    ("produce fsync rate", "three connections produce, `fsync`"),
+    ("steady os cpu", "CPU of all three per GB at a steady 30 MB/s, `os`"),
+    ("steady os p50", "produce latency at 30 MB/s, `os`, p50"),
+    ("steady os p99", "p99"),
+    ("steady os p99.9", "p99.9"),
+    ("steady fsync cpu", "CPU of all three per GB at a steady 30 MB/s, `fsync`"),
+    ("steady fsync p50", "produce latency at 30 MB/s, `fsync`, p50"),
+    ("steady fsync p99", "p99"),
+    ("steady fsync p99.9", "p99.9"),
+];
+
 fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> String {
     let mut text = format!(
-        "# Failover\n\n\
-         Written by `cargo xtask bench failover` on {} at commit {}.\n\
+        "# Three brokers\n\n\
+         Written by `cargo xtask bench cluster` on {} at commit {}.\n\
          {}.\n\n\
          Three brokers of Apache Kafka {KAFKA_VERSION} (`-Xmx512m` each, G1, logging off), then three of Ottla, on loopback of one machine, in one run;\n\
-         figures of different runs do not compare. Each round has a topic of its own with three partitions and three replicas, `acks=all`,\n\
-         `min.insync.replicas=2` and an idempotent librdkafka producer of {PER_SECOND} records a second. A leader is killed {rounds} times, and\n\
+         figures of different runs do not compare. Topics have three partitions and three replicas, `acks=all`, `min.insync.replicas=2`. The target is Ottla's.\n\n\
+         ## Load\n\n\
+         Ready-made requests of one 64 KiB batch of 1,000-byte records that do not compress, on one connection to each leader, 5\n\
+         unanswered on each (`xtask/lab/src/bench/load.rs`), after 500 MB of the same; 1 GB, disk synced and memory touched before. CPU is user and system time of\n\
+         the three broker processes. `os`: acknowledged from the page caches of all in-sync replicas, as Kafka does by default; `fsync`: when it is on\n\
+         all their disks (here one disk). Latency counts from the moment a request was due.\n\n\
+         | what | unit | Kafka {KAFKA_VERSION} | Ottla |\n|---|---|---|---|\n",
+        machine.day, machine.commit, machine.hardware,
+    );
+    for (metric, label) in ROWS {
+        let unit = samples.iter().find(|sample| sample.metric == metric).map_or("", |sample| sample.unit);
+        let kafka = cell(samples, Kind::Kafka, metric);
+        let ottla = cell(samples, Kind::Ottla, metric);
+        let _ = writeln!(text, "| {label} | {unit} | {kafka} | {ottla} |");
+    }
+    let _ = write!(
+        text,
+        "\n## Outage\n\n\
+         Each round has a topic of its own and an idempotent librdkafka producer of {PER_SECOND} records a second. A leader is killed {rounds} times, and\n\
          stopped {} times. The outage is the longest time between two acknowledgements of one partition from the fault on, as the client\n\
          sees it, its own retries included (`socket.timeout.ms=1000`: a silent host closes no connection). After each round all\n\
          records were read: none acknowledged was lost, none doubled, none out of order.\n\n\
-         Medians, with the lowest and highest in brackets. The target is Ottla's: median, worst.\n\n\
+         Medians, with the lowest and highest in brackets. The target is median, worst.\n\n\
          | outage | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|\n",
-        machine.day,
-        machine.commit,
-        machine.hardware,
         rounds.div_ceil(3)
     );
     for Case { label, target: (median, worst), .. } in CASES {
