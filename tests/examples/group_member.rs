@@ -103,7 +103,9 @@ fn numbers(partitions: &[TopicPartition]) -> Vec<i32> {
 }
 
 fn say(event: &str, rest: &Value) {
-    let mut line = rest.clone();
-    line["event"] = json!(event);
+    let mut line = json!({ "event": event });
+    if let (Some(line), Some(rest)) = (line.as_object_mut(), rest.as_object()) {
+        line.extend(rest.clone());
+    }
     println!("{line}");
 }
