@@ -10,6 +10,7 @@
 mod advertised_versions;
 mod assigned_consumers;
 mod bad_input;
+mod chaos;
 mod cli;
 mod cli_terminal;
 mod client_apis;
