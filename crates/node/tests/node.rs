@@ -32,12 +32,15 @@ use tokio::sync::watch;
 mod coordinator;
 
 /// Metadata that every command changes at once, as a lone voter's does.
-struct Plane(watch::Sender<Arc<Image>>);
+struct Plane {
+    images: watch::Sender<Arc<Image>>,
+    session_age: Mutex<Option<Duration>>,
+}
 
 impl MetadataPlane for Plane {
     fn propose(&self, command: Command) -> BoxFuture<'_, Result<Response, ProposeError>> {
         let mut response = None;
-        self.0.send_modify(|image| {
+        self.images.send_modify(|image| {
             let mut next = Image::clone(image);
             response = Some(next.apply(&command));
             *image = Arc::new(next);
@@ -46,7 +49,11 @@ impl MetadataPlane for Plane {
     }
 
     fn images(&self) -> watch::Receiver<Arc<Image>> {
-        self.0.subscribe()
+        self.images.subscribe()
+    }
+
+    fn session_age(&self) -> Option<Duration> {
+        *self.session_age.lock()
     }
 }
 
@@ -81,7 +88,8 @@ struct Broker {
 impl Broker {
     fn new() -> Self {
         let cluster = ClusterId(Uuid::from_random(random()));
-        let plane = Plane(watch::Sender::new(Arc::new(Image::empty())));
+        let images = watch::Sender::new(Arc::new(Image::empty()));
+        let plane = Plane { images, session_age: Mutex::new(Some(Duration::ZERO)) };
         drop(plane.propose(Command::FormCluster(FormCluster { cluster })));
         Self { dir: tempfile::tempdir().unwrap(), plane: Arc::new(plane) }
     }
