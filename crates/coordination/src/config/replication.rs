@@ -31,6 +31,8 @@ pub struct ReplicationConfig {
     pub socket_timeout: Duration,
     /// `replica.socket.receive.buffer.bytes`, if somebody set it; `None` leaves it to the kernel.
     pub socket_receive_buffer: Option<usize>,
+    /// `leader.imbalance.check.interval.seconds`; `None` with `auto.leader.rebalance.enable=false`.
+    pub leader_check_interval: Option<Duration>,
     /// `replica.selector.class` is the rack-aware one: consumers are sent to the replica in their rack (KIP-392).
     pub rack_aware_reading: bool,
 }
@@ -56,6 +58,9 @@ impl ReplicationConfig {
             fetch_backoff: milliseconds("replica.fetch.backoff.ms"),
             socket_timeout: milliseconds("replica.socket.timeout.ms"),
             socket_receive_buffer: buffer.and_then(|bytes| usize::try_from(bytes).ok()),
+            leader_check_interval: keys.boolean("auto.leader.rebalance.enable").then(|| {
+                Duration::from_secs(keys.number("leader.imbalance.check.interval.seconds").unsigned_abs())
+            }),
             rack_aware_reading: selector(keys)?,
         })
     }

@@ -106,6 +106,7 @@ impl Nodes {
                 voters: self.addresses.iter().take(self.voters).enumerate().map(voter).collect(),
                 bootstrap_servers: Vec::new(),
                 liveness: LivenessConfig { session: SESSION, heartbeat: Duration::from_millis(300) },
+                leader_check_interval: None,
             }),
         }
     }

@@ -36,9 +36,9 @@ configs! {
         "Broker's value of the topic config of the same name.";
     "unclean.leader.election.interval.ms": Long = "300000", AtLeast(1), Medium, ReadOnly, Accepted,
         "How often partitions without a leader are looked at for an unclean election.";
-    "auto.leader.rebalance.enable": Boolean = "true", Any, High, ReadOnly, Accepted,
+    "auto.leader.rebalance.enable": Boolean = "true", Any, High, ReadOnly, Honoured,
         "Give leaderships back to preferred replicas from time to time.";
-    "leader.imbalance.check.interval.seconds": Long = "300", AtLeast(1), High, ReadOnly, Accepted,
+    "leader.imbalance.check.interval.seconds": Long = "300", AtLeast(1), High, ReadOnly, Honoured,
         "How often the balance of leaderships is checked.";
     "controller.socket.timeout.ms": Int = "30000", Any, Medium, ReadOnly, Accepted,
         "Socket timeout of connections to the controller.";
