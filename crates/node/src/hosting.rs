@@ -231,7 +231,10 @@ impl Hosting {
         if !self.directory.was_clean() && recovery.scanned_bytes > 0 {
             tracing::info!(dir = %name.directory().display(), %recovery, "recovered a log after an unclean stop");
         }
-        let partition = Partition::new(self.settings.config.node_id, log, config);
+        let mut partition = Partition::new(self.settings.config.node_id, log, config);
+        if let Some(stored) = self.directory.high_watermark_of(&name) {
+            partition = partition.recalling(stored);
+        }
         let (topic, traffic, shell) = (Arc::clone(topic), Arc::clone(traffic), Arc::clone(&self.shell));
         Ok(PartitionHost::new(topic, name, id, partition, traffic, shell))
     }
