@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ottla_coordination::config::ReplicationRates;
 use ottla_coordination::metadata::{Image, Topic, TopicChange};
 use ottla_record::{PartitionIndex, TopicId, Uuid};
 use ottla_replication::{Assignment, Event, Partition, PartitionConfig};
@@ -60,10 +61,13 @@ impl Hosting {
             }
         }
         for (hosted, topic) in self.open(opening, &random) {
+            self.throttle(&hosted);
             assign(&hosted, &topic, None);
             table.insert(Arc::new(hosted));
         }
         if self.broker_level_changed(older, image) {
+            let rates = self.settings.with_layers(image, ReplicationRates::resolve);
+            self.shell.quotas.set_rates(rates, self.shell.clock.now().monotonic);
             for hosted in table.topics() {
                 if let Some(topic) = image.topic_by_id(hosted.id) {
                     self.configure(hosted, image, topic);
@@ -140,6 +144,16 @@ impl Hosting {
         }
         if *before != settings {
             hosted.set_settings(settings);
+            self.throttle(hosted);
+        }
+    }
+
+    /// Tells the partitions of a topic whether their copies are throttled.
+    fn throttle(&self, hosted: &HostedTopic) {
+        let (settings, own) = (hosted.settings(), self.settings.config.node_id);
+        for host in hosted.partitions().iter().filter_map(PartitionSlot::host) {
+            let as_leader = settings.leader_throttled.contains(host.index(), own);
+            host.set_throttled(as_leader, settings.follower_throttled.contains(host.index(), own));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::broker::conflict;
+use super::layers::Layers;
 use super::listener::{Listener, ListenerProtocol};
 use super::typed::Typed;
 use super::validation::ConfigError;
@@ -35,6 +36,27 @@ pub struct ReplicationConfig {
     pub leader_check_interval: Option<Duration>,
     /// `replica.selector.class` is the rack-aware one: consumers are sent to the replica in their rack (KIP-392).
     pub rack_aware_reading: bool,
+}
+
+/// How fast replicas that catch up are copied, of those that are throttled, in bytes a second (KIP-73). May change while the broker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicationRates {
+    /// `leader.replication.throttled.rate`: what this broker sends; `None` is without bound.
+    pub leader: Option<u64>,
+    /// `follower.replication.throttled.rate`: what it fetches.
+    pub follower: Option<u64>,
+}
+
+impl ReplicationRates {
+    /// The values of a broker with these settings.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        let keys = Typed::broker(layers);
+        let rate = |name| Some(keys.number(name)).filter(|rate| *rate < i64::MAX).map(i64::unsigned_abs);
+        Self {
+            leader: rate("leader.replication.throttled.rate"),
+            follower: rate("follower.replication.throttled.rate"),
+        }
+    }
 }
 
 impl ReplicationConfig {

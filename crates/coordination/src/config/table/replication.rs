@@ -50,9 +50,9 @@ configs! {
         "When Kafka cleans its waiting produce requests. Ottla removes each as it ends.";
     "share.fetch.purgatory.purge.interval.requests": Int = "1000", Any, Medium, ReadOnly, Accepted,
         "When Kafka cleans its waiting share fetches.";
-    "leader.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Accepted,
+    "leader.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Honoured,
         "Bytes per second a leader sends to throttled replicas.";
-    "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Accepted,
+    "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Honoured,
         "Bytes per second a follower fetches for throttled replicas.";
     "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Accepted,
         "Bytes per second for moving replicas between data directories.";
