@@ -107,7 +107,7 @@ fn a_throttled_move_takes_as_long_as_its_rate_says_and_the_next_one_does_not() {
     };
     let throttled = story.timed(&[2, 3], || {
         let said = reassign("2,3", &["--throttle", &rate]);
-        assert!(said.contains("brokers 1,2,3 copy no more than 2000000 bytes a second"), "{said}");
+        assert!(said.contains("each broker copies no more than 2000000 bytes a second"), "{said}");
     });
     assert!(story.configs(&["--topic", TOPIC]).contains("0:2,0:3"));
     story.ottla(&["cluster", "reassign", "--unthrottle", "--execute"], "");

@@ -36,7 +36,7 @@ pub(super) struct Reassign {
     /// Copies no faster than so many bytes a second from each broker, and to each. Stays until --unthrottle.
     #[arg(long, value_name = "BYTES", requires = "execute", conflicts_with_all = ["list", "cancel"], value_parser = clap::value_parser!(u64).range(1..))]
     throttle: Option<u64>,
-    /// Takes the throttles of all topics and brokers away, once nothing moves any more.
+    /// Takes the throttles of all topics away, and the rate of --throttle, once nothing moves any more.
     #[arg(long, requires = "execute", conflicts_with_all = ["file", "topic", "list", "cancel", "throttle"])]
     unthrottle: bool,
     /// Does it. Without this it is only checked.
@@ -84,11 +84,10 @@ impl Reassign {
                 Some(throttle::Target { topic, partition: *partition, to: to.as_deref()? })
             });
             let targets: Vec<_> = targets.collect();
-            let brokers = throttle::set(&admin, &targets, rate).await?;
-            if !output.is_json() {
+            let is_throttled = throttle::set(&admin, &targets, rate).await?;
+            if is_throttled && !output.is_json() {
                 output.text(format_args!(
-                    "brokers {} copy no more than {rate} bytes a second for this; `ottla cluster reassign --unthrottle --execute` ends that",
-                    ids(&brokers)
+                    "each broker copies no more than {rate} bytes a second of this; `ottla cluster reassign --unthrottle --execute` ends that"
                 ))?;
             }
         }

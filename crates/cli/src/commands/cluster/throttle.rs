@@ -1,7 +1,7 @@
 //! How fast moves are copied (KIP-73): set before a move, taken away after it.
 //!
-//! A throttle is four configs, Kafka's: on the topics that move, which replicas send and which receive; on the brokers, how many
-//! bytes a second they send and fetch for those. They stay until somebody removes them: a replica that falls behind later would be
+//! A throttle is four configs, Kafka's: on the topics that move, which replicas send and which receive; on all brokers, how many
+//! bytes a second each sends and fetches for those. They stay until somebody removes them: a replica that falls behind later would be
 //! throttled too.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +22,9 @@ pub(super) struct Target<'a> {
     pub(super) to: &'a [i32],
 }
 
-/// What is to be throttled.
+/// What is to be throttled: for each topic the replicas that send and those that receive, each `partition:broker`.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Throttled {
-    /// For each topic the replicas that send and those that receive, each `partition:broker`.
-    topics: BTreeMap<String, [BTreeSet<String>; 2]>,
-    brokers: BTreeSet<i32>,
-}
+struct Throttled(BTreeMap<String, [BTreeSet<String>; 2]>);
 
 impl Throttled {
     /// A partition that goes from some brokers to others. Any of those that have it may come to lead it meanwhile.
@@ -38,10 +34,9 @@ impl Throttled {
             return;
         }
         let replica = |broker: &i32| format!("{partition}:{broker}");
-        let [leaders, followers] = self.topics.entry(topic.to_owned()).or_default();
+        let [leaders, followers] = self.0.entry(topic.to_owned()).or_default();
         leaders.extend(from.iter().map(replica));
         followers.extend(arriving.iter().map(replica));
-        self.brokers.extend(from.iter().chain(&arriving));
     }
 }
 
@@ -55,8 +50,8 @@ fn merged(before: Option<&String>, wanted: &BTreeSet<String>) -> String {
     all.into_iter().collect::<Vec<_>>().join(",")
 }
 
-/// Throttles what moves to these targets, at this many bytes a second for each broker. Returns the brokers.
-pub(super) async fn set(admin: &Admin, targets: &[Target<'_>], rate: u64) -> Result<Vec<i32>, Failure> {
+/// Throttles what moves to these targets, at this many bytes a second for each broker. False if nothing is to be copied.
+pub(super) async fn set(admin: &Admin, targets: &[Target<'_>], rate: u64) -> Result<bool, Failure> {
     let topics: BTreeSet<&str> = targets.iter().map(|target| target.topic).collect();
     let mut known: BTreeMap<&str, TopicInfo> = BTreeMap::new();
     for topic in topics {
@@ -72,7 +67,7 @@ pub(super) async fn set(admin: &Admin, targets: &[Target<'_>], rate: u64) -> Res
             throttled.add(topic, *partition, &found.replicas, to);
         }
     }
-    for (topic, [leaders, followers]) in &throttled.topics {
+    for (topic, [leaders, followers]) in &throttled.0 {
         let configs = known.get(topic.as_str()).map(|info| &info.configs);
         let before = |key: &str| configs.and_then(|configs| configs.get(key));
         let changes = ConfigChanges::new()
@@ -80,15 +75,15 @@ pub(super) async fn set(admin: &Admin, targets: &[Target<'_>], rate: u64) -> Res
             .set(FOLLOWERS, merged(before(FOLLOWERS), followers));
         alter(admin, ConfigResource::Topic(topic.clone()), changes, topic).await?;
     }
-    for broker in &throttled.brokers {
-        let changes =
-            RATES.iter().fold(ConfigChanges::new(), |changes, key| changes.set(*key, rate.to_string()));
-        alter(admin, ConfigResource::Broker(*broker), changes, format_args!("broker {broker}")).await?;
+    if throttled.0.is_empty() {
+        return Ok(false);
     }
-    Ok(throttled.brokers.into_iter().collect())
+    let changes = RATES.iter().fold(ConfigChanges::new(), |changes, key| changes.set(*key, rate.to_string()));
+    alter(admin, ConfigResource::AllBrokers, changes, "all brokers").await?;
+    Ok(true)
 }
 
-/// Takes all throttles away, of all topics and brokers.
+/// Takes the throttles of all topics away, and the rates that hold for all brokers.
 pub(super) async fn remove(admin: &Admin) -> Result<(), Failure> {
     let listed = admin.list_all_topics().await.map_err(|error| failed("cannot list the topics", &error))?;
     for topic in listed {
@@ -102,13 +97,8 @@ pub(super) async fn remove(admin: &Admin) -> Result<(), Failure> {
             alter(admin, ConfigResource::Topic(name.clone()), changes, &name).await?;
         }
     }
-    let cluster = admin.describe_cluster().await.map_err(|error| failed("cannot see the cluster", &error))?;
-    for broker in cluster.brokers {
-        let changes = RATES.iter().fold(ConfigChanges::new(), |changes, key| changes.remove(*key));
-        let id = broker.id;
-        alter(admin, ConfigResource::Broker(id), changes, format_args!("broker {id}")).await?;
-    }
-    Ok(())
+    let changes = RATES.iter().fold(ConfigChanges::new(), |changes, key| changes.remove(*key));
+    alter(admin, ConfigResource::AllBrokers, changes, "all brokers").await
 }
 
 async fn alter(
@@ -134,7 +124,7 @@ mod tests {
         throttled.add("same", 0, &[1, 2], &[2, 1]);
         let set = |list: &[&str]| list.iter().map(|&replica| replica.to_owned()).collect::<BTreeSet<_>>();
         let topics = [("t".to_owned(), [set(&["0:1", "0:2", "1:1"]), set(&["0:3", "1:4"])])];
-        assert_eq!(throttled, Throttled { topics: topics.into(), brokers: [1, 2, 3, 4].into() });
+        assert_eq!(throttled, Throttled(topics.into()));
     }
 
     #[test]

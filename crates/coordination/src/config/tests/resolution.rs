@@ -293,7 +293,13 @@ fn the_values_of_a_topic() {
             file_delete_delay_ms: 60000,
             flush_messages: 9223372036854775807,
             flush_ms: 9223372036854775807,
+            follower_throttled: Listed(
+                [],
+            ),
             index_interval_bytes: 4096,
+            leader_throttled: Listed(
+                [],
+            ),
             max_compaction_lag_ms: 9223372036854775807,
             max_message_bytes: 1048588,
             message_timestamp_after_max_ms: 3600000,
@@ -334,7 +340,13 @@ fn the_values_of_a_topic() {
             file_delete_delay_ms: 60000,
             flush_messages: 9223372036854775807,
             flush_ms: 9223372036854775807,
+            follower_throttled: Listed(
+                [],
+            ),
             index_interval_bytes: 4096,
+            leader_throttled: Listed(
+                [],
+            ),
             max_compaction_lag_ms: 9223372036854775807,
             max_message_bytes: 1048588,
             message_timestamp_after_max_ms: 3600000,
