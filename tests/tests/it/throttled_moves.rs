@@ -36,7 +36,7 @@ impl Story {
         story.ottla(&["topic", "create", TOPIC, "--partitions", "1", "--replication-factor", "1"], "");
         story.ottla(&["cluster", "reassign", "--topic", TOPIC, "--replicas", "1", "--execute"], "");
         story.wait_placed(&[1]);
-        let line = |n: usize| format!("{n:>width$}\n", width = LINE_BYTES);
+        let line = |n: usize| format!("{n}{}\n", "x".repeat(LINE_BYTES));
         story.ottla(&["produce", TOPIC], &(0..LINES).map(line).collect::<String>());
         story
     }
