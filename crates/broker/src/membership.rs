@@ -77,6 +77,7 @@ fn control_config(config: &BrokerConfig, control: BoundControl) -> ControlConfig
         voters: voters.map(|voter| Voter { node: voter.node, address: voter.address.clone() }).collect(),
         bootstrap_servers: quorum.map(|quorum| quorum.bootstrap_servers.clone()).unwrap_or_default(),
         liveness: LivenessConfig { session, heartbeat },
+        leader_check_interval: config.replication.leader_check_interval,
     }
 }
 

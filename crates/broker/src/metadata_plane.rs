@@ -1,6 +1,7 @@
 //! The quorum, as the node wants to see it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_node::coordination::metadata::{Command, Image, Response};
 use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError, QuorumStatus};
@@ -17,6 +18,10 @@ impl MetadataPlane for LocalVoter {
 
     fn images(&self) -> watch::Receiver<Arc<Image>> {
         self.0.images()
+    }
+
+    fn session_age(&self) -> Option<Duration> {
+        self.0.session_age()
     }
 
     fn quorum(&self) -> Option<QuorumStatus> {

@@ -11,6 +11,7 @@ use crate::keeper::Keeper;
 use crate::metrics::directory::DirectoryMetrics;
 use crate::metrics::replication::ReplicationMetrics;
 use crate::ports::Clock;
+use crate::replication_quota::ReplicationQuotas;
 
 /// The threads and clocks behind the partitions of one log directory.
 pub(crate) struct DirectoryShell {
@@ -22,6 +23,7 @@ pub(crate) struct DirectoryShell {
     /// What partitions led here want the cluster to decide.
     pub(crate) isr: IsrProposals,
     pub(crate) replication: Arc<ReplicationMetrics>,
+    pub(crate) quotas: ReplicationQuotas,
     /// Some log could not be opened: then nothing is known of its files, and no stop is clean.
     pub(crate) some_log_is_shut: AtomicBool,
 }

@@ -45,6 +45,9 @@ pub struct PartitionHost {
     /// [`Partition::next_deadline`] in nanoseconds, so that the keeper can see without a lock whom to wake.
     next_deadline: AtomicU64,
     closed: AtomicBool,
+    /// What its topic says of this broker's replica of it (KIP-73).
+    throttled_as_leader: AtomicBool,
+    throttled_as_follower: AtomicBool,
     traffic: Arc<TopicTraffic>,
     shell: Arc<DirectoryShell>,
 }
@@ -80,6 +83,8 @@ impl PartitionHost {
             refused_copies: AtomicU64::new(0),
             next_deadline: AtomicU64::new(u64::MAX),
             closed: AtomicBool::new(false),
+            throttled_as_leader: AtomicBool::new(false),
+            throttled_as_follower: AtomicBool::new(false),
             traffic,
             shell,
         })
@@ -121,6 +126,21 @@ impl PartitionHost {
     /// Times that what a leader sent could not be appended.
     pub(crate) fn refused_copies(&self) -> u64 {
         self.refused_copies.load(Ordering::Relaxed)
+    }
+
+    /// True if what others copy from here keeps to this broker's rate, as long as they are not in sync.
+    pub(crate) fn is_throttled_as_leader(&self) -> bool {
+        self.throttled_as_leader.load(Ordering::Relaxed)
+    }
+
+    /// The same of what this broker copies.
+    pub(crate) fn is_throttled_as_follower(&self) -> bool {
+        self.throttled_as_follower.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_throttled(&self, as_leader: bool, as_follower: bool) {
+        self.throttled_as_leader.store(as_leader, Ordering::Relaxed);
+        self.throttled_as_follower.store(as_follower, Ordering::Relaxed);
     }
 
     pub(crate) fn next_deadline(&self) -> Monotonic {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ottla_coordination::config::ReplicationRates;
 use ottla_coordination::metadata::{Image, Topic, TopicChange};
 use ottla_record::{PartitionIndex, TopicId, Uuid};
 use ottla_replication::{Assignment, Event, Partition, PartitionConfig};
@@ -29,7 +30,7 @@ impl Hosting {
         before: &TopicTable,
         older: &Image,
         image: &Image,
-        random: impl Fn() -> Uuid,
+        random: impl Fn() -> Uuid + Sync,
     ) -> TopicTable {
         let mut table = before.clone();
         // What is to be opened is opened together in the end: a directory that a deleted topic left is free by then.
@@ -59,11 +60,14 @@ impl Hosting {
                 }
             }
         }
-        for (hosted, topic) in self.open(opening) {
+        for (hosted, topic) in self.open(opening, &random) {
+            self.throttle(&hosted);
             assign(&hosted, &topic, None);
             table.insert(Arc::new(hosted));
         }
         if self.broker_level_changed(older, image) {
+            let rates = self.settings.with_layers(image, ReplicationRates::resolve);
+            self.shell.quotas.set_rates(rates, self.shell.clock.now().monotonic);
             for hosted in table.topics() {
                 if let Some(topic) = image.topic_by_id(hosted.id) {
                     self.configure(hosted, image, topic);
@@ -101,7 +105,8 @@ impl Hosting {
     }
 
     /// Looks for directories of no use. Those of partitions that were moved to other brokers while this one was away are
-    /// deleted; those that belong to no topic of the image are left alone: an operator decides, not we.
+    /// deleted; those of topics that are no more are set aside if they bear the name of one that is. What else belongs to no topic of the
+    /// image is left alone: an operator decides, not we.
     pub(crate) fn clear_strays(&self, image: &Image, random: impl Fn() -> Uuid) -> Result<(), OpenError> {
         for found in self.directory.partitions()? {
             let topic = found.topic_id.and_then(|id| image.topic_by_id(id));
@@ -114,6 +119,9 @@ impl Hosting {
                         "this partition was moved to other brokers, and its copy here is deleted"
                     );
                     self.delete_files(&found.name, &random)?;
+                }
+                None if found.topic_id.is_some() && image.topic(&found.name.topic).is_some() => {
+                    self.set_aside(&found.name, &random)?;
                 }
                 None => tracing::warn!(
                     directory = %found.name.directory().display(),
@@ -136,6 +144,16 @@ impl Hosting {
         }
         if *before != settings {
             hosted.set_settings(settings);
+            self.throttle(hosted);
+        }
+    }
+
+    /// Tells the partitions of a topic whether their copies are throttled.
+    fn throttle(&self, hosted: &HostedTopic) {
+        let (settings, own) = (hosted.settings(), self.settings.config.node_id);
+        for host in hosted.partitions().iter().filter_map(PartitionSlot::host) {
+            let as_leader = settings.leader_throttled.contains(host.index(), own);
+            host.set_throttled(as_leader, settings.follower_throttled.contains(host.index(), own));
         }
     }
 
@@ -163,7 +181,11 @@ impl Hosting {
 
     /// Opens logs, one a processor at a time: after a crash each has its tail to read. What fails is told in the order
     /// of the topics, and leaves that partition offline and no other.
-    fn open(&self, topics: Vec<Opening>) -> Vec<(HostedTopic, Arc<Topic>)> {
+    fn open(
+        &self,
+        topics: Vec<Opening>,
+        random: &(impl Fn() -> Uuid + Sync),
+    ) -> Vec<(HostedTopic, Arc<Topic>)> {
         let logs: Vec<_> = topics
             .iter()
             .flat_map(|opening| opening.partitions.iter().map(move |place| (opening, place)))
@@ -173,7 +195,7 @@ impl Hosting {
             })
             .collect();
         let mut opened = side_by_side(&logs, |(opening, index, config)| {
-            self.open_partition(opening, *index, PartitionConfig::clone(config))
+            self.open_partition(opening, *index, PartitionConfig::clone(config), random)
         })
         .into_iter();
         drop(logs);
@@ -205,10 +227,15 @@ impl Hosting {
         opening: &Opening,
         index: PartitionIndex,
         config: PartitionConfig,
+        random: &impl Fn() -> Uuid,
     ) -> Result<Arc<PartitionHost>, OpenError> {
         let Opening { name: topic, traffic, .. } = opening;
         let id = opening.topic.id();
         let name = TopicPartition { topic: topic.to_string(), partition: index };
+        // A topic of this name was deleted, and this one created, while this broker was away. Its records are not this one's.
+        if self.directory.topic_id_of(&name)?.is_some_and(|found| found != id) {
+            self.set_aside(&name, random)?;
+        }
         let now = self.shell.clock.now();
         let (log, recovery) = {
             let start = self.directory.log_start_of(&name);
@@ -218,7 +245,10 @@ impl Hosting {
         if !self.directory.was_clean() && recovery.scanned_bytes > 0 {
             tracing::info!(dir = %name.directory().display(), %recovery, "recovered a log after an unclean stop");
         }
-        let partition = Partition::new(self.settings.config.node_id, log, config);
+        let mut partition = Partition::new(self.settings.config.node_id, log, config);
+        if let Some(stored) = self.directory.high_watermark_of(&name) {
+            partition = partition.recalling(stored);
+        }
         let (topic, traffic, shell) = (Arc::clone(topic), Arc::clone(traffic), Arc::clone(&self.shell));
         Ok(PartitionHost::new(topic, name, id, partition, traffic, shell))
     }
@@ -242,6 +272,15 @@ impl Hosting {
     fn delete_files(&self, name: &TopicPartition, random: &impl Fn() -> Uuid) -> Result<(), StorageError> {
         let deleted = self.directory.delete_partition(name, random())?;
         self.directory.remove_directory(&deleted)
+    }
+
+    fn set_aside(&self, name: &TopicPartition, random: &impl Fn() -> Uuid) -> Result<(), StorageError> {
+        let aside = self.directory.set_aside(name, random())?;
+        tracing::warn!(
+            directory = %name.directory().display(), to = %aside.display(),
+            "this directory is of a deleted topic whose name another topic has now; it is set aside and not read: remove it when nobody needs it"
+        );
+        Ok(())
     }
 
     fn jitter(&self, image: &Image, topic: &Topic) -> i64 {

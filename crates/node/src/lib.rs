@@ -9,6 +9,7 @@
 //! | [`replica_fetch`] | what followers are given of what this broker leads |
 //! | `follow` | this broker's copies of what others lead |
 //! | `departed` | brokers that are dead since a moment ago, and still listed to clients |
+//! | `replication_quota` | how fast throttled replicas are copied |
 //! | `in_sync` | changes of in-sync sets, on their way to the cluster |
 //! | [`admin`] | topics, configs, offsets, log directories |
 //! | [`coordinator`] | the coordinators of groups: shards on internal topics |
@@ -47,6 +48,7 @@ pub mod ports;
 pub mod produce;
 pub mod producer_ids;
 pub mod replica_fetch;
+mod replication_quota;
 pub mod settings;
 pub mod topics;
 

@@ -32,6 +32,7 @@ use crate::metrics::replication::ReplicationMetrics;
 use crate::ports::{Clock, MetadataPlane, PeerTransport, ProposeError};
 use crate::produce::LoneClient;
 use crate::producer_ids::ProducerIds;
+use crate::replication_quota::ReplicationQuotas;
 use crate::settings::BrokerSettings;
 use crate::topics::{PartitionSlot, TopicTable};
 
@@ -112,6 +113,7 @@ impl Node {
             metrics: counts,
             isr: IsrProposals::default(),
             replication: Arc::<ReplicationMetrics>::default(),
+            quotas: ReplicationQuotas::default(),
             some_log_is_shut: AtomicBool::new(false),
         });
         let hosting = Arc::new(Hosting {
@@ -138,7 +140,8 @@ impl Node {
             epoch: broker_epoch,
             config: settings.config.replication.clone(),
             peers,
-            metrics: Arc::clone(&shell.replication),
+            shell: Arc::clone(&shell),
+            images: images.clone(),
             hung_up: HungUp::default(),
         });
         fetchers.follow(&topics, &image);

@@ -27,6 +27,12 @@ pub trait MetadataPlane: Send + Sync + 'static {
     /// The image, now and whenever it changes.
     fn images(&self) -> watch::Receiver<Arc<Image>>;
 
+    /// The age of this broker's session with the controller: since it last sent a sign of life that was acknowledged; `None` before
+    /// the first. Metadata without a controller elsewhere are always in session.
+    fn session_age(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+
     /// Where the quorum behind it stands; `None` if there is no quorum behind it.
     fn quorum(&self) -> Option<QuorumStatus> {
         None

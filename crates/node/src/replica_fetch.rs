@@ -4,6 +4,7 @@
 //! records are then read from the view, up to the end of the log: what is not flushed here yet may be flushed there meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Offset};
 use ottla_replication::{Event, FollowerFetch, FollowerFetchError, FollowerPosition};
@@ -113,13 +114,18 @@ impl Node {
         let written = GrowthWait::of_written(hosts.clone());
         let readable = knows_marks.then(|| GrowthWait::register(hosts));
         loop {
-            let (outcomes, is_enough) = read_all(&stages, items, options);
-            let left = options.deadline - self.clock().now().monotonic;
+            let now = self.clock().now().monotonic;
+            let mut limit = Limit { node: self, follower: options.replica, now, bytes: 0, wait: None };
+            let (outcomes, is_enough) = read_all(&stages, items, options, &mut limit);
+            let left = options.deadline - now;
             if is_enough || left.is_zero() {
                 let bytes = outcomes.iter().map(bytes_of).sum::<usize>();
                 self.shell.replication.bytes_out.add(bytes as u64);
+                self.shell.quotas.leader.record(limit.bytes, now);
                 return outcomes;
             }
+            // What is held back is looked at again when the rate allows it.
+            let left = limit.wait.map_or(left, |wait| left.min(wait));
             let grown = async {
                 match &readable {
                     Some(readable) => tokio::select! {
@@ -199,11 +205,40 @@ impl Node {
     }
 }
 
+/// The leader's rate in one look at all partitions.
+struct Limit<'a> {
+    node: &'a Node,
+    follower: BrokerId,
+    now: Monotonic,
+    /// What was read of throttled partitions, and is recorded when it is sent.
+    bytes: usize,
+    /// How soon more may be read of those that were held back.
+    wait: Option<Duration>,
+}
+
+impl Limit<'_> {
+    /// True if nothing is to be read of a partition now: it is throttled, the follower is not in sync, and the rate is used up.
+    fn holds_back(&mut self, host: &PartitionHost) -> bool {
+        if !host.is_throttled_as_leader() {
+            return false;
+        }
+        let Some(wait) = self.node.shell.quotas.leader.wait(self.bytes, self.now) else { return false };
+        let image = self.node.image();
+        let partition = image.partition(host.topic_id(), host.index());
+        if partition.is_some_and(|partition| partition.isr.contains(&self.follower)) {
+            return false;
+        }
+        self.wait = Some(self.wait.map_or(wait, |before| before.min(wait)));
+        true
+    }
+}
+
 /// Reads for all partitions. The second value is true if the answer need not wait.
 fn read_all(
     stages: &[Stage],
     items: &[ReplicaFetchItem<'_>],
     options: ReplicaFetchOptions,
+    limit: &mut Limit<'_>,
 ) -> (ReplicaFetchOutcomes, bool) {
     let (mut bytes, mut must) = (0_usize, stages.is_empty());
     let outcomes = stages
@@ -215,9 +250,17 @@ fn read_all(
                     must = true;
                     return outcome.clone();
                 }
+                // The marks are told all the same.
+                Stage::Reads(host, epoch, offset) if limit.holds_back(host) => {
+                    read(host, *epoch, *offset, 0, false)
+                }
                 Stage::Reads(host, epoch, offset) => {
                     let max_bytes = item.max_bytes.min(options.max_bytes.saturating_sub(bytes));
-                    read(host, *epoch, *offset, max_bytes, bytes == 0)
+                    let outcome = read(host, *epoch, *offset, max_bytes, bytes == 0);
+                    if host.is_throttled_as_leader() {
+                        limit.bytes += bytes_of(&outcome);
+                    }
+                    outcome
                 }
             };
             match &outcome {

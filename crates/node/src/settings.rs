@@ -55,6 +55,8 @@ impl BrokerSettings {
                 replica_lag_max: self.config.replica_lag_max,
                 log: self.log_config(&config),
             },
+            leader_throttled: config.leader_throttled,
+            follower_throttled: config.follower_throttled,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use ottla_coordination::config::ThrottledReplicas;
 use ottla_record::produce::ProduceRules;
 use ottla_record::{PartitionIndex, TopicId};
 use ottla_replication::PartitionConfig;
@@ -63,6 +64,10 @@ pub struct TopicSettings {
     pub produce: ProduceRules,
     /// What each partition is run with.
     pub partition: PartitionConfig,
+    /// Replicas that are sent no faster than their leaders' rates, while they catch up.
+    pub leader_throttled: ThrottledReplicas,
+    /// Replicas that fetch no faster than their brokers' rates, while they catch up.
+    pub follower_throttled: ThrottledReplicas,
 }
 
 /// Why a partition is not served here.

@@ -32,12 +32,15 @@ use tokio::sync::watch;
 mod coordinator;
 
 /// Metadata that every command changes at once, as a lone voter's does.
-struct Plane(watch::Sender<Arc<Image>>);
+struct Plane {
+    images: watch::Sender<Arc<Image>>,
+    session_age: Mutex<Option<Duration>>,
+}
 
 impl MetadataPlane for Plane {
     fn propose(&self, command: Command) -> BoxFuture<'_, Result<Response, ProposeError>> {
         let mut response = None;
-        self.0.send_modify(|image| {
+        self.images.send_modify(|image| {
             let mut next = Image::clone(image);
             response = Some(next.apply(&command));
             *image = Arc::new(next);
@@ -46,7 +49,11 @@ impl MetadataPlane for Plane {
     }
 
     fn images(&self) -> watch::Receiver<Arc<Image>> {
-        self.0.subscribe()
+        self.images.subscribe()
+    }
+
+    fn session_age(&self) -> Option<Duration> {
+        *self.session_age.lock()
     }
 }
 
@@ -81,7 +88,8 @@ struct Broker {
 impl Broker {
     fn new() -> Self {
         let cluster = ClusterId(Uuid::from_random(random()));
-        let plane = Plane(watch::Sender::new(Arc::new(Image::empty())));
+        let images = watch::Sender::new(Arc::new(Image::empty()));
+        let plane = Plane { images, session_age: Mutex::new(Some(Duration::ZERO)) };
         drop(plane.propose(Command::FormCluster(FormCluster { cluster })));
         Self { dir: tempfile::tempdir().unwrap(), plane: Arc::new(plane) }
     }
@@ -331,6 +339,48 @@ async fn a_topic_deleted_and_created_again_begins_anew() {
     broker.create(&node, "t").await;
     assert!(values(&node, "t").is_empty());
     assert_eq!(produce(&node, 1, "t", "new").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_created_again_while_the_broker_was_away_begins_anew_and_the_old_files_are_set_aside() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    let id = broker.create_with(&node, "t", 2).await;
+    for value in ["a", "b", "c"] {
+        produce(&node, 1, "t", value).await;
+    }
+    node.close().unwrap();
+    drop(node);
+    let old = std::fs::read(broker.dir.path().join("t-0/00000000000000000000.log")).unwrap();
+    // While it is away, the cluster goes on.
+    let delete = DeleteTopics { topics: vec![TopicSelector::Id(id)] };
+    broker.plane.propose(Command::DeleteTopics(delete)).await.unwrap();
+    let layout = Layout::Placed { partitions: 1, replication_factor: 1, seed: PlacementSeed(0) };
+    let again = TopicId(Uuid::from_random(random()));
+    let topic = NewTopic { name: "t".to_owned(), id: again, layout, configs: Vec::new() };
+    // The image places replicas on brokers it believes alive; this one is not fenced here.
+    let created = broker.plane.propose(Command::CreateTopics(CreateTopics { topics: vec![topic] })).await;
+    assert!(matches!(&created, Ok(Response::CreateTopics(all)) if all[0].is_ok()), "{created:?}");
+
+    let strays = || {
+        let entries = std::fs::read_dir(broker.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut strays: Vec<_> =
+            entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with("-stray"))).collect();
+        strays.sort();
+        strays
+    };
+    for start in ["first", "second"] {
+        let node = broker.restart().await;
+        let values: Vec<String> = values(&node, "t").into_iter().map(|(_, _, value)| value).collect();
+        assert_eq!(values, if start == "first" { vec![] } else { vec!["new"] }, "at the {start} start");
+        if start == "first" {
+            assert_eq!(produce(&node, 1, "t", "new").await, 0);
+        }
+        let names = strays();
+        assert_eq!(names.len(), 2, "the second partition too, which the new topic does not have: {names:?}");
+        assert_eq!(std::fs::read(names[0].join("00000000000000000000.log")).unwrap(), old);
+        node.close().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_coordination::metadata::imbalance::Checks;
 use ottla_coordination::metadata::liveness::LivenessConfig;
 use ottla_record::{BrokerId, ClusterId, Incarnation, Monotonic};
 use ottla_rpc::control::Party;
@@ -38,6 +39,8 @@ pub struct ControlConfig {
     pub bootstrap_servers: Vec<String>,
     /// Sessions of brokers.
     pub liveness: LivenessConfig,
+    /// How often the controller gives leaderships back to the preferred leaders; `None`: never.
+    pub leader_check_interval: Option<Duration>,
 }
 
 impl ControlConfig {
@@ -56,6 +59,7 @@ pub(crate) struct Cluster {
     wish: Wish,
     seeds: Seeds,
     liveness: LivenessConfig,
+    leader_check_interval: Option<Duration>,
     announcements: watch::Sender<Option<Announcement>>,
     renewed: watch::Sender<Option<Monotonic>>,
     /// Aborted when this is dropped.
@@ -65,7 +69,8 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Opens the listener: others learn who is here, and that it belongs to no cluster yet.
     pub(crate) fn open(config: ControlConfig, party: Party, incarnation: Incarnation) -> Self {
-        let ControlConfig { listener, address, voters, bootstrap_servers, liveness } = config;
+        let ControlConfig { listener, address, voters, bootstrap_servers, liveness, leader_check_interval } =
+            config;
         let listed: Arc<[BrokerId]> = voters.iter().map(|voter| voter.node).collect();
         let votes = listed.contains(&party.node);
         let node = Node::new(party, incarnation, listed);
@@ -81,6 +86,7 @@ impl Cluster {
             wish: Wish { party, address, votes },
             seeds: Seeds { voters, bootstrap: bootstrap_servers },
             liveness,
+            leader_check_interval,
             announcements: watch::Sender::new(None),
             renewed: watch::Sender::new(None),
             tasks,
@@ -113,7 +119,12 @@ impl Cluster {
         let (elections, effects) = Elections::new(self.wish.party.node, core.monotonic());
         let (liveness, events) = mpsc::channel(controller::MAX_EVENTS);
         self.tasks.spawn(Arc::clone(&elections).drive(Arc::clone(&core), effects));
-        self.tasks.spawn(controller::drive(Arc::clone(&core), self.liveness, events));
+        self.tasks.spawn(controller::drive(
+            Arc::clone(&core),
+            self.liveness,
+            Checks::new(self.leader_check_interval),
+            events,
+        ));
         self.tasks.spawn(joining::keep(Arc::clone(&core), self.wish.clone(), self.seeds.clone()));
         let pulse = Pulse {
             core: Arc::clone(&core),

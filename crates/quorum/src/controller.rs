@@ -1,12 +1,16 @@
-//! The controller's part: drives [`Liveness`], proposes what it asks for, and dials whom it asks about.
+//! The controller's part: drives [`Liveness`], proposes what it asks for, and dials whom it asks about. From time to time it gives
+//! leaderships back to the preferred leaders, as [`Checks`] says.
 //!
 //! It runs on every voter and notes what it hears; it acts while its node leads the quorum.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_coordination::metadata::imbalance::Checks;
 use ottla_coordination::metadata::liveness::{DialOutcome, Effect, Event, Liveness, LivenessConfig};
-use ottla_coordination::metadata::{Command, FenceBroker, FormCluster, UnfenceBroker};
+use ottla_coordination::metadata::{
+    Command, ElectLeaders, FenceBroker, FormCluster, Response, UnfenceBroker,
+};
 use ottla_record::{BrokerEpoch, BrokerId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -28,10 +32,17 @@ enum Done {
         outcome: DialOutcome,
     },
     Proposed,
+    /// So many leaderships went back.
+    Elected(usize),
 }
 
 /// Runs until it is aborted or openraft ends.
-pub(crate) async fn drive(core: Arc<Core>, config: LivenessConfig, mut events: mpsc::Receiver<Event>) {
+pub(crate) async fn drive(
+    core: Arc<Core>,
+    config: LivenessConfig,
+    mut checks: Checks,
+    mut events: mpsc::Receiver<Event>,
+) {
     let mut liveness = Liveness::new(config);
     let (mut metrics, mut images) = (core.raft.metrics(), core.images.clone());
     let mut work: JoinSet<Done> = JoinSet::new();
@@ -45,6 +56,7 @@ pub(crate) async fn drive(core: Arc<Core>, config: LivenessConfig, mut events: m
             None
         } else if !is_leader && in_control {
             in_control = false;
+            checks.lost_control();
             tracing::info!("another node is the controller now, or none");
             Some(Event::LostControl)
         } else {
@@ -53,7 +65,7 @@ pub(crate) async fn drive(core: Arc<Core>, config: LivenessConfig, mut events: m
         let event = match event {
             Some(event) => event,
             None => {
-                let due = core.instant(liveness.next_deadline());
+                let due = core.instant(liveness.next_deadline().min(checks.next_deadline()));
                 tokio::select! {
                     event = events.recv() => match event { Some(event) => event, None => return },
                     () = tokio::time::sleep_until(due) => Event::Tick,
@@ -66,10 +78,15 @@ pub(crate) async fn drive(core: Arc<Core>, config: LivenessConfig, mut events: m
                                 continue;
                             }
                             in_control = true;
+                            checks.took_control(core.monotonic());
                             tracing::info!(term = core.metrics().current_term, "this node is the controller");
                             Event::BecameController
                         }
                         Ok(Done::Dialled { broker, epoch, outcome }) => Event::Dialled { broker, epoch, outcome },
+                        Ok(Done::Elected(count)) => {
+                            checks.decided(core.monotonic(), count);
+                            continue;
+                        }
                         Ok(Done::Proposed) | Err(_) => continue,
                     },
                 }
@@ -78,6 +95,9 @@ pub(crate) async fn drive(core: Arc<Core>, config: LivenessConfig, mut events: m
         let image = images.borrow_and_update().clone();
         for effect in liveness.handle(event, core.now(), &image) {
             run(&core, effect, &mut work);
+        }
+        if let Some(command) = checks.check(core.monotonic(), &image) {
+            work.spawn(elect(Arc::clone(&core), command));
         }
     }
 }
@@ -141,4 +161,23 @@ async fn propose(core: Arc<Core>, command: Command) -> Done {
         tracing::debug!(%error, "the controller's command was not decided");
     }
     Done::Proposed
+}
+
+/// Gives leaderships back. What fails is looked at again at the next check.
+async fn elect(core: Arc<Core>, command: ElectLeaders) -> Done {
+    let results = match core.write(Command::ElectLeaders(command)).await {
+        Ok(decided) => match decided.response {
+            Response::ElectLeaders(results) => results,
+            _ => Vec::new(),
+        },
+        Err(error) => {
+            tracing::debug!(%error, "leaderships were not given back to the preferred leaders");
+            Vec::new()
+        }
+    };
+    let elected = results.iter().filter(|(.., outcome)| outcome.is_ok()).count();
+    if elected > 0 {
+        tracing::info!(partitions = elected, "leaderships went back to the preferred leaders");
+    }
+    Done::Elected(elected)
 }

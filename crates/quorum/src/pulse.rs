@@ -3,7 +3,7 @@
 //! A stream that ends tells both ends something. The voter's end is the controller's business. At this end, the voter's process may be
 //! gone: if it led the quorum, nobody has to wait for its lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use crate::raft::{NodeId, broker_id};
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// Heartbeats on their way into one stream. A voter that takes none for so long is as good as gone.
 const MAX_UNSENT: usize = 4;
+/// Heartbeats of one stream that are not answered. A voter that is silent for so long has nothing to say.
+const MAX_UNANSWERED: usize = 64;
 
 /// What a broker says of itself. Sent at once when it changes, and again at each interval.
 #[derive(Clone)]
@@ -46,7 +48,8 @@ pub(crate) struct Pulse {
     pub(crate) liveness: mpsc::Sender<Event>,
     pub(crate) announcement: watch::Receiver<Option<Announcement>>,
     pub(crate) interval: Duration,
-    /// When the controller last acknowledged this broker's session.
+    /// When the last heartbeat was sent that the controller has acknowledged. Not when its answer came: a process that was
+    /// stopped for a minute finds answers that are a minute old.
     pub(crate) renewed: watch::Sender<Option<Monotonic>>,
 }
 
@@ -92,11 +95,12 @@ impl Pulse {
     async fn beat_here(mut self) {
         loop {
             let Some(beat) = self.next_beat().await else { return };
+            let sent = self.core.monotonic();
             if self.liveness.send(Event::Heartbeat(beat)).await.is_err() {
                 return;
             }
             if leads(&self.core.metrics()) {
-                self.renewed.send_replace(Some(self.core.monotonic()));
+                self.renew(sent);
             }
             self.pause().await;
         }
@@ -131,6 +135,8 @@ impl Pulse {
         let Ok(mut client) = self.core.peers.control(address) else { return false };
         let (beats, stream) = mpsc::channel(MAX_UNSENT);
         let envelope = Some(self.core.me.envelope(voter).into());
+        let mut unanswered = Unanswered::default();
+        unanswered.sent(self.core.monotonic());
         if beats.try_send(v1::HeartbeatRequest { envelope, ..request(&first) }).is_err() {
             return false;
         }
@@ -139,19 +145,31 @@ impl Pulse {
         loop {
             tokio::select! {
                 answer = answers.message() => match answer {
-                    Ok(Some(answer)) => if answer.renewed {
-                        self.renewed.send_replace(Some(self.core.monotonic()));
+                    Ok(Some(answer)) => match unanswered.answered() {
+                        Some(sent) if answer.renewed => self.renew(sent),
+                        _ => {}
                     },
                     Ok(None) | Err(_) => return true,
                 },
                 () = self.pause() => {
                     let Some(beat) = self.next_beat().await else { return true };
-                    if beats.try_send(request(&beat)).is_err() {
+                    if !unanswered.sent(self.core.monotonic()) || beats.try_send(request(&beat)).is_err() {
                         return true;
                     }
                 }
             }
         }
+    }
+
+    /// The controller has acknowledged the heartbeat that was sent then. Two streams may tell of it in either order.
+    fn renew(&self, sent: Monotonic) {
+        self.renewed.send_if_modified(|renewed| {
+            let is_newer = renewed.is_none_or(|renewed| renewed < sent);
+            if is_newer {
+                *renewed = Some(sent);
+            }
+            is_newer
+        });
     }
 
     /// Waits for the interval to pass, or for something new to say.
@@ -182,5 +200,55 @@ fn request(beat: &Heartbeat) -> v1::HeartbeatRequest {
         oldest_flush_age_ms: beat.oldest_flush_age.map(millis),
         ready: beat.ready,
         wants_to_stop: beat.wants_to_stop,
+    }
+}
+
+/// When the heartbeats of one stream were sent that have not been answered. Each is answered once, in their order.
+#[derive(Debug, Default)]
+struct Unanswered(VecDeque<Monotonic>);
+
+impl Unanswered {
+    /// One more is sent. False if there are too many.
+    fn sent(&mut self, now: Monotonic) -> bool {
+        if self.0.len() >= MAX_UNANSWERED {
+            return false;
+        }
+        self.0.push_back(now);
+        true
+    }
+
+    /// An answer came: when its heartbeat was sent.
+    fn answered(&mut self) -> Option<Monotonic> {
+        self.0.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Monotonic {
+        Monotonic::from_start(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_renews_from_when_its_heartbeat_was_sent() {
+        let mut unanswered = Unanswered::default();
+        assert_eq!(unanswered.answered(), None);
+        assert!(unanswered.sent(at(0)) && unanswered.sent(at(300)));
+        assert_eq!(unanswered.answered(), Some(at(0)));
+        // The process was stopped for a minute.
+        assert!(unanswered.sent(at(60_300)));
+        assert_eq!(unanswered.answered(), Some(at(300)));
+        assert_eq!(unanswered.answered(), Some(at(60_300)));
+    }
+
+    #[test]
+    fn a_voter_that_answers_nothing_is_given_up() {
+        let mut unanswered = Unanswered::default();
+        let taken = (0..).take_while(|n| unanswered.sent(at(*n))).count();
+        assert_eq!(taken, MAX_UNANSWERED);
+        unanswered.answered();
+        assert!(unanswered.sent(at(0)));
     }
 }

@@ -268,10 +268,15 @@ impl Quorum {
         }
     }
 
-    /// How long ago the controller last said that this broker's session goes on. A broker that is alone is always in session.
+    /// The age of this broker's session: since the last heartbeat was sent that the controller has acknowledged; `None` before the first.
+    /// A broker that is alone, or the only voter, is always in session: nobody can fence it behind its back.
     pub fn session_age(&self) -> Option<Duration> {
+        let own = node_id(self.core.me.party.node);
+        let membership = self.core.membership();
+        let mut voters = membership.voter_ids();
         match &self.cluster {
             None => Some(Duration::ZERO),
+            Some(_) if voters.next() == Some(own) && voters.next().is_none() => Some(Duration::ZERO),
             Some(cluster) => cluster.renewed().map(|renewed| self.core.monotonic() - renewed),
         }
     }

@@ -9,6 +9,7 @@
 //! | [`replica_fetch`] | what a follower and its leader say to each other |
 //! | [`isr`] | the in-sync set: committed, proposed, and what counts meanwhile |
 //! | `replicas` | what the followers of a leader have, the high watermark and the in-sync set that follow from it |
+//! | [`Throttle`] | how fast replicas that catch up are copied |
 //! | `waiters` | producers and deletions waiting for a mark to pass their records |
 //!
 //! Inside `partition`: `role` (who leads), `leader`, `follower`, and `settle`, what follows from any event.
@@ -102,6 +103,7 @@ pub mod isr;
 pub mod partition;
 pub mod replica_fetch;
 mod replicas;
+mod throttle;
 pub mod view;
 mod waiters;
 
@@ -114,6 +116,7 @@ pub use replica_fetch::{
     FollowerPosition,
 };
 pub use replicas::FollowerProgress;
+pub use throttle::Throttle;
 pub use view::{Availability, Following, View};
 
 #[cfg(test)]

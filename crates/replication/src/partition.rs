@@ -160,6 +160,14 @@ impl<W> Partition<W> {
         }
     }
 
+    /// The same, which knows how far it was committed when it was last written down (`replication-offset-checkpoint`): what was
+    /// committed once stays so. What a crash took of the log, and of its flushed part, is not counted.
+    #[must_use]
+    pub fn recalling(mut self, stored: Offset) -> Self {
+        self.raise_high_watermark_to(stored.min(self.log.flushed_end()));
+        self
+    }
+
     /// Takes one event and adds what is to be done to `effects`.
     pub fn handle(&mut self, event: Event<W>, now: Now, effects: &mut Vec<Effect<W>>) {
         match event {

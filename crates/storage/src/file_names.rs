@@ -14,6 +14,8 @@ pub const PARTITION_METADATA: &str = "partition.metadata";
 pub const DELETED_SUFFIX: &str = ".deleted";
 /// Suffix of a partition directory that waits to be removed.
 pub const DELETED_DIR_SUFFIX: &str = "-delete";
+/// Suffix of a partition directory that belongs to a topic which is no more, and is kept for an operator to look at (Kafka's).
+pub const STRAY_DIR_SUFFIX: &str = "-stray";
 /// Suffix of a file that is being written and takes its name by a rename.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 /// Suffix of a compacted segment that is not complete (Kafka's).

@@ -21,7 +21,7 @@ use crate::checkpoint::{TopicPartition, read_offsets, write_offsets};
 use crate::config::LogStart;
 use crate::disk::{Disk, EntryKind};
 use crate::error::{AtPath, OpenError, StorageError};
-use crate::file_names::{DELETED_DIR_SUFFIX, PARTITION_METADATA};
+use crate::file_names::{DELETED_DIR_SUFFIX, PARTITION_METADATA, STRAY_DIR_SUFFIX};
 use crate::handles::Handles;
 use crate::identity::{MetaProperties, PartitionMetadata, clean_shutdown};
 use crate::space::SpaceGuard;
@@ -220,7 +220,7 @@ impl LogDirectory {
         whole_file::replace(&*self.disk, Path::new(CLEAN_SHUTDOWN), text.as_bytes()).at(CLEAN_SHUTDOWN)
     }
 
-    /// The partitions, by name. Directories that wait for their removal are not among them.
+    /// The partitions, by name. Directories that wait for their removal, and those that were set aside, are not among them.
     pub fn partitions(&self) -> Result<Vec<PartitionDirectory>, OpenError> {
         let mut partitions = Vec::new();
         for entry in self.disk.list(Path::new("")).at("")? {
@@ -230,6 +230,14 @@ impl LogDirectory {
             partitions.push(PartitionDirectory { name, topic_id });
         }
         Ok(partitions)
+    }
+
+    /// The id of the topic that a partition's directory belongs to; `None` if there is no directory, or nothing in it says so.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn topic_id_of(&self, name: &TopicPartition) -> Result<Option<TopicId>, OpenError> {
+        read_topic_id(&*self.disk, &name.directory())
     }
 
     /// Where a partition's log stands according to the checkpoints.
@@ -350,22 +358,32 @@ impl LogDirectory {
     /// Takes a partition out of the directory: from here on its name is free. The log must have been dropped; readers'
     /// open files stay valid. Returns where its files are now, for [`remove_directory`](Self::remove_directory).
     pub fn delete_partition(&self, name: &TopicPartition, unique: Uuid) -> Result<PathBuf, StorageError> {
+        self.take_out(name, unique, DELETED_DIR_SUFFIX)
+    }
+
+    /// Takes a partition out of the directory that belongs to a topic which is no more, and keeps its files under another name, as
+    /// Kafka does: from here on its own is free. Nobody may have its log open. Returns where the files are now.
+    pub fn set_aside(&self, name: &TopicPartition, unique: Uuid) -> Result<PathBuf, StorageError> {
+        self.take_out(name, unique, STRAY_DIR_SUFFIX)
+    }
+
+    fn take_out(&self, name: &TopicPartition, unique: Uuid, suffix: &str) -> Result<PathBuf, StorageError> {
         // First its offsets: a partition created later under this name must not inherit them.
         for checkpoint in Checkpoint::ALL {
             self.store(checkpoint, |state| state.dirty |= state.offsets.remove(name).is_some())?;
         }
         let unique: String = unique.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let suffix = format!("-{}.{unique}{DELETED_DIR_SUFFIX}", name.partition);
+        let suffix = format!("-{}.{unique}{suffix}", name.partition);
         // Kafka's rule too: the topic's part is cut to what the file system allows.
         let mut topic = name.topic.clone();
         while topic.len() + suffix.len() > MAX_NAME_BYTES {
             topic.pop();
         }
-        let deleted = PathBuf::from(topic + &suffix);
+        let renamed = PathBuf::from(topic + &suffix);
         let dir = name.directory();
-        self.disk.rename(&dir, &deleted).at(&dir)?;
+        self.disk.rename(&dir, &renamed).at(&dir)?;
         self.disk.sync_dir(Path::new("")).at("")?;
-        Ok(deleted)
+        Ok(renamed)
     }
 
     /// Directories of deleted partitions that have not been removed yet.

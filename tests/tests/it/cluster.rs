@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use it::cluster::{Cluster, Plan};
+use anyhow::Context;
+use it::cluster::{Cluster, PartitionView, Plan};
 use it::history::{Stored, Violation, check};
+use it::raw::{self, api, error};
 use it::tools::{self, Tool};
+use it::wait;
 use it::writer::Writer;
 
 const TOPIC: &str = "orders";
@@ -143,4 +146,60 @@ fn a_rolling_restart_stops_nobody() {
     eprintln!("longest pause {pause:?}");
     assert!(pause < RESTART_PAUSE, "somebody waited {pause:?}");
     story.end();
+}
+
+#[test]
+fn a_leader_that_came_back_leads_again_by_itself() {
+    let mut cluster = Plan::under_test(3).set("leader.imbalance.check.interval.seconds", 1).start();
+    cluster.create_topic(TOPIC, PARTITIONS, &[]);
+    let leads_all_it_should = |cluster: &Cluster| {
+        let view = cluster.view(Some(TOPIC))?;
+        let led = |partition: &PartitionView| partition.leader == partition.replicas.first().copied();
+        Ok((view.partitions.len() == 3 && view.partitions.iter().all(led)).then_some(()))
+    };
+    let home = |cluster: &Cluster| {
+        wait::until("the preferred leaders", RECOVERED_WITHIN, || leads_all_it_should(cluster)).unwrap();
+    };
+    home(&cluster);
+    let leader = cluster.leader(TOPIC, 0);
+    cluster.kill(leader);
+    cluster.wait_led(TOPIC);
+    assert_ne!(cluster.leader(TOPIC, 0), leader);
+    cluster.restart(leader);
+    home(&cluster);
+    assert_eq!(cluster.leader(TOPIC, 0), leader);
+    cluster.wait_in_sync(TOPIC);
+}
+
+#[test]
+fn a_coordinator_that_reaches_no_controller_says_so_and_coordinates_again_afterwards() {
+    const GROUP: &str = "g";
+    const NOT_COORDINATOR: i16 = 16;
+    let mut cluster = Plan::under_test(3).start();
+    cluster.create_topic(TOPIC, 1, &[]);
+    let coordinator = cluster.coordinator(GROUP);
+    cluster.wait_in_sync("__consumer_offsets");
+    let others: Vec<i32> = cluster.ids().into_iter().filter(|id| *id != coordinator).collect();
+    let mut connection = cluster.broker(coordinator).connect();
+    connection.committed(GROUP, TOPIC, 1).unwrap();
+    // Its own vote is no majority.
+    others.iter().for_each(|id| cluster.freeze(*id));
+    let body =
+        raw::Writer::default().string(GROUP).i32(1).string(TOPIC).array(&[0], |writer, p| writer.i32(*p));
+    let ask = |connection: &mut raw::Connection| {
+        let answer = connection.call(api::OFFSET_FETCH, 2, &body.0)?;
+        // The error stands at the end of version 2.
+        answer.last_chunk().copied().map(i16::from_be_bytes).context("an error code")
+    };
+    let told = wait::until("another answer", RECOVERED_WITHIN, || {
+        Ok(Some(ask(&mut connection)?).filter(|code| *code != error::NONE))
+    });
+    assert_eq!(told.unwrap(), NOT_COORDINATOR);
+    others.iter().for_each(|id| cluster.thaw(*id));
+    let again = wait::until("a coordinator that answers", RECOVERED_WITHIN, || {
+        // It may be another one by now.
+        let code = ask(&mut cluster.broker(cluster.coordinator(GROUP)).connect())?;
+        Ok((code == error::NONE).then_some(()))
+    });
+    again.unwrap();
 }

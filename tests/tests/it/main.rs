@@ -41,3 +41,4 @@ mod rust_client_examples;
 mod rust_client_kill_nine;
 mod subscribe;
 mod sync_calls;
+mod throttled_moves;

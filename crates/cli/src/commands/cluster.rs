@@ -3,6 +3,7 @@
 mod elect;
 mod plan;
 mod reassign;
+mod throttle;
 
 use clap::{Args, Subcommand};
 use ottla_client::{Client, Cluster as Description};

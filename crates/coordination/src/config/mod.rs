@@ -52,10 +52,10 @@ pub use group_settings::{GroupConfig, OffsetsTopic};
 pub use layers::{Layers, Source};
 pub use listener::{Endpoint, Listener, ListenerProtocol};
 pub use quorum_settings::{QuorumSettings, QuorumVoter, SessionSettings};
-pub use replication::ReplicationConfig;
+pub use replication::{ReplicationConfig, ReplicationRates};
 pub use suggestion::nearest;
 pub use table::{definitions, find};
-pub use topic::{AckDurability, TopicConfig};
+pub use topic::{AckDurability, ThrottledReplicas, TopicConfig};
 pub use validation::{
     BrokerLevel, ConfigError, ListEdit, Settings, edit_list, validate_broker, validate_client_metrics,
     validate_group, validate_topic,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::broker::conflict;
+use super::layers::Layers;
 use super::listener::{Listener, ListenerProtocol};
 use super::typed::Typed;
 use super::validation::ConfigError;
@@ -31,8 +32,31 @@ pub struct ReplicationConfig {
     pub socket_timeout: Duration,
     /// `replica.socket.receive.buffer.bytes`, if somebody set it; `None` leaves it to the kernel.
     pub socket_receive_buffer: Option<usize>,
+    /// `leader.imbalance.check.interval.seconds`; `None` with `auto.leader.rebalance.enable=false`.
+    pub leader_check_interval: Option<Duration>,
     /// `replica.selector.class` is the rack-aware one: consumers are sent to the replica in their rack (KIP-392).
     pub rack_aware_reading: bool,
+}
+
+/// How fast replicas that catch up are copied, of those that are throttled, in bytes a second (KIP-73). May change while the broker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicationRates {
+    /// `leader.replication.throttled.rate`: what this broker sends; `None` is without bound.
+    pub leader: Option<u64>,
+    /// `follower.replication.throttled.rate`: what it fetches.
+    pub follower: Option<u64>,
+}
+
+impl ReplicationRates {
+    /// The values of a broker with these settings.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        let keys = Typed::broker(layers);
+        let rate = |name| Some(keys.number(name)).filter(|rate| *rate < i64::MAX).map(i64::unsigned_abs);
+        Self {
+            leader: rate("leader.replication.throttled.rate"),
+            follower: rate("follower.replication.throttled.rate"),
+        }
+    }
 }
 
 impl ReplicationConfig {
@@ -56,6 +80,9 @@ impl ReplicationConfig {
             fetch_backoff: milliseconds("replica.fetch.backoff.ms"),
             socket_timeout: milliseconds("replica.socket.timeout.ms"),
             socket_receive_buffer: buffer.and_then(|bytes| usize::try_from(bytes).ok()),
+            leader_check_interval: keys.boolean("auto.leader.rebalance.enable").then(|| {
+                Duration::from_secs(keys.number("leader.imbalance.check.interval.seconds").unsigned_abs())
+            }),
             rack_aware_reading: selector(keys)?,
         })
     }

@@ -1,6 +1,6 @@
 //! What a topic's configuration comes to.
 
-use ottla_record::{Codec, TimestampType};
+use ottla_record::{BrokerId, Codec, PartitionIndex, TimestampType};
 
 use super::layers::Layers;
 use super::typed::Typed;
@@ -13,6 +13,26 @@ pub enum AckDurability {
     Fsync,
     /// The records are in the operating system's page cache, as in Kafka.
     Os,
+}
+
+/// Replicas of a topic whose catching up is throttled on one side (KIP-73). A replica is a partition on a broker: on the leaders' side
+/// the one that sends, on the followers' the one that receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ThrottledReplicas {
+    /// `*`
+    All,
+    /// These; none as a rule.
+    Listed(Vec<(PartitionIndex, BrokerId)>),
+}
+
+impl ThrottledReplicas {
+    /// True if the replica of a partition on a broker is among them.
+    pub fn contains(&self, partition: PartitionIndex, broker: BrokerId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(replicas) => replicas.contains(&(partition, broker)),
+        }
+    }
 }
 
 /// The values of one topic. Times are in milliseconds, sizes in bytes.
@@ -34,8 +54,12 @@ pub struct TopicConfig {
     pub flush_messages: i64,
     /// `flush.ms`
     pub flush_ms: i64,
+    /// `follower.replication.throttled.replicas`
+    pub follower_throttled: ThrottledReplicas,
     /// `index.interval.bytes`
     pub index_interval_bytes: u32,
+    /// `leader.replication.throttled.replicas`
+    pub leader_throttled: ThrottledReplicas,
     /// `max.compaction.lag.ms`
     pub max_compaction_lag_ms: i64,
     /// `max.message.bytes`
@@ -87,7 +111,9 @@ impl TopicConfig {
             file_delete_delay_ms: keys.number("file.delete.delay.ms").unsigned_abs(),
             flush_messages: keys.number("flush.messages"),
             flush_ms: keys.number("flush.ms"),
+            follower_throttled: throttled(&keys, "follower.replication.throttled.replicas"),
             index_interval_bytes: keys.size32("index.interval.bytes"),
+            leader_throttled: throttled(&keys, "leader.replication.throttled.replicas"),
             max_compaction_lag_ms: keys.number("max.compaction.lag.ms"),
             max_message_bytes: keys.size("max.message.bytes"),
             message_timestamp_after_max_ms: keys.number("message.timestamp.after.max.ms"),
@@ -112,6 +138,19 @@ impl TopicConfig {
             unclean_leader_election: keys.boolean("unclean.leader.election.enable"),
         }
     }
+}
+
+/// A valid list; a number that is no broker's and no partition's names nothing.
+fn throttled(keys: &Typed<'_>, name: &'static str) -> ThrottledReplicas {
+    let entries = keys.list(name);
+    if matches!(&*entries, [all] if all == "*") {
+        return ThrottledReplicas::All;
+    }
+    let replica = |entry: &String| {
+        let (partition, broker) = entry.split_once(':')?;
+        Some((PartitionIndex::new(partition.parse().ok()?), BrokerId::new(broker.parse().ok()?)))
+    };
+    ThrottledReplicas::Listed(entries.iter().filter_map(replica).collect())
 }
 
 fn compression(keys: &Typed<'_>) -> Option<Codec> {

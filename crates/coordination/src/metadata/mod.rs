@@ -13,7 +13,7 @@
 //! | [`placement`] | which brokers a new partition's replicas go to |
 //! | [`reassignment`] | how a partition moves to other brokers |
 //! | [`plan`] | which replicas and leaderships should stand elsewhere: balance, drain |
-//! | [`imbalance`] | which leaderships could return to the preferred leaders; nobody asks for it by itself yet |
+//! | [`imbalance`] | which leaderships return to the preferred leaders by themselves, and when the controller looks |
 //! | [`election`] | who leads a partition, and what happens to its in-sync replicas when a broker goes or returns |
 //! | [`liveness`] | which brokers live, and so whom the controller fences and unfences |
 //! | [`snapshot`] | the image as bytes, and back |

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::coordinator::GroupMachine;
 use crate::coordinator::internal_topics::CONSUMER_OFFSETS;
+use crate::coordinator::session::Session;
 use crate::coordinator::shard_host::ShardHost;
 use crate::coordinator::shards::{Shards, Shared};
 use crate::metrics::group_lag::GroupLags;
@@ -120,7 +121,11 @@ impl Node {
         let partition =
             PartitionIndex::new(i32::try_from(partition_of(group, topic.partition_count())).unwrap_or(0));
         let leader = topic.partition(partition).and_then(|partition| partition.leader);
-        leader.filter(|leader| !hung_up.contains(leader)).ok_or(CoordinatorError::NotAvailable)
+        let answers = |leader: &BrokerId| match *leader == self.id() {
+            true => self.session().is_open(),
+            false => !hung_up.contains(leader),
+        };
+        leader.filter(answers).ok_or(CoordinatorError::NotAvailable)
     }
 
     /// Asks the coordinator of a group. What names several groups asks each group's, and fails as a whole if one of them
@@ -177,11 +182,15 @@ impl Node {
         }
         let at = partition_of(group.as_str(), count);
         let host = shards.of(at).ok_or(CoordinatorError::NotCoordinator)?;
+        let session = self.session();
+        if !session.is_open() {
+            return Err(CoordinatorError::NotCoordinator);
+        }
         let metrics = &shards.shared.metrics;
         metrics.asked(&request);
         let written =
             matches!(request, Request::CommitOffsets(_) | Request::DeleteOffsets(_) | Request::Delete(_));
-        let answer = submit(&host, request);
+        let answer = in_session(session, submit(&host, request));
         let response = if written {
             let timeout = self.settings.config.groups.commit_timeout;
             tokio::time::timeout(timeout, answer).await.map_err(|_| CoordinatorError::TimedOut)??
@@ -193,16 +202,25 @@ impl Node {
     }
 
     async fn list_groups(&self, request: List) -> Result<Response, CoordinatorError> {
+        let session = self.session();
+        if !session.is_open() {
+            return Err(CoordinatorError::NotAvailable);
+        }
         let mut listed = Vec::new();
         for host in self.groups.shards.all() {
-            match submit(&host, Request::List(request.clone())).await {
+            match in_session(session, submit(&host, Request::List(request.clone()))).await {
                 Ok(Response::List(groups)) => listed.extend(groups),
                 // Its groups are another broker's to list.
                 Ok(_) | Err(CoordinatorError::NotCoordinator) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Response::List(listed))
+        // Half a list is none.
+        session.is_open().then_some(Response::List(listed)).ok_or(CoordinatorError::NotAvailable)
+    }
+
+    fn session(&self) -> Session<'_> {
+        Session::new(&*self.metadata, self.settings.config.sessions.session)
     }
 
     /// The topic that groups live in. The first who needs it creates it; the others wait.
@@ -261,6 +279,19 @@ impl Node {
             "groups cannot be served, because their topic cannot be created; clients ask again, and if this goes on look at offsets.topic.replication.factor and the metadata quorum"
         );
         Err(CoordinatorError::NotAvailable)
+    }
+}
+
+/// An answer, unless the session is over before it is there.
+async fn in_session<T>(
+    session: Session<'_>,
+    answer: impl Future<Output = Result<T, CoordinatorError>>,
+) -> Result<T, CoordinatorError> {
+    tokio::select! {
+        // Most answers are there at once, and then no timer is made.
+        biased;
+        answer = answer => if session.is_open() { answer } else { Err(CoordinatorError::NotCoordinator) },
+        () = session.over() => Err(CoordinatorError::NotCoordinator),
     }
 }
 

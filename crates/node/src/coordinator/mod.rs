@@ -7,10 +7,14 @@
 //! | `timers` | one real timer for the deadlines of all shards |
 //! | `shards` | which shards there are: an immutable table that follows the metadata |
 //! | `groups` | [`Node::group`](crate::Node::group), [`Node::coordinator`](crate::Node::coordinator): routing, and the topic on first need |
+//! | `session` | whether this broker may answer as a coordinator at all |
 //! | `lags` | how far the groups here are behind, for the metrics |
 //! | [`internal_topics`] | names that belong to Kafka itself |
 //!
 //! Invariant: a request that writes nothing is answered by the task that brought it; no thread is handed anything.
+//!
+//! Invariant: nothing is answered, also to those that waited, while this broker's session with the controller is over: another
+//! broker may coordinate the same groups by then, and a group would have two.
 //!
 //! Invariant: what a shard has answered as written is committed in its partition: with `fsync`, on the disk of every
 //! in-sync replica.
@@ -19,6 +23,7 @@ pub(crate) mod groups;
 pub mod internal_topics;
 pub(crate) mod lags;
 mod loading;
+mod session;
 mod shard_host;
 pub(crate) mod shards;
 mod timers;

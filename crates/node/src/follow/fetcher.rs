@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// How long a leader may wait for records while a partition is left out.
 const SHORT_WAIT: Duration = Duration::from_millis(5);
 
+/// A partition that the rate holds back is looked at again after this at the latest: there may be another rate by then.
+const HELD_BACK: Duration = Duration::from_millis(200);
+
 /// Copies from one leader, until that has nothing for this broker any more.
 pub(super) struct Fetcher {
     parts: Arc<FetcherParts>,
@@ -39,8 +42,14 @@ pub(super) struct Fetcher {
 struct Round {
     partitions: Vec<ReplicaFetchPartition>,
     flushing: bool,
-    /// When the first refused one may be tried again.
+    /// When the first may be tried again that was refused, or held back by the follower's rate.
     retry: Option<Instant>,
+}
+
+impl Round {
+    fn retry_by(&mut self, at: Instant) {
+        self.retry = Some(self.retry.map_or(at, |first| first.min(at)));
+    }
 }
 
 impl Fetcher {
@@ -127,11 +136,15 @@ impl Fetcher {
                 continue;
             };
             match progress.next(host, leader, config.fetch_max_bytes, config.rack_aware_reading, now) {
-                Next::Fetch(partition) => round.partitions.push(partition),
+                Next::Fetch(partition) => match held_back(&self.parts, host) {
+                    None => round.partitions.push(partition),
+                    Some(wait) => {
+                        progress.asked = None;
+                        round.retry_by(now + wait);
+                    }
+                },
                 Next::Flushing => round.flushing = true,
-                Next::Paused(until) => {
-                    round.retry = Some(round.retry.map_or(until, |first| first.min(until)));
-                }
+                Next::Paused(until) => round.retry_by(until),
                 Next::Nothing => {}
             }
         }
@@ -140,7 +153,8 @@ impl Fetcher {
 
     /// Hands each partition what came for it.
     async fn take(&mut self, source: &Source, answers: Vec<ReplicaFetched>) {
-        let metrics = Arc::clone(&self.parts.metrics);
+        let shell = Arc::clone(&self.parts.shell);
+        let metrics = &shell.replication;
         // What the leader has committed and is not here. Kafka's measure, too: how far the leader's log goes is not told.
         let mut lag = 0;
         for ReplicaFetched { topic_id, partition, outcome } in answers {
@@ -155,6 +169,9 @@ impl Fetcher {
                     let mut committed = None;
                     if let LeaderAnswer::Records { bytes, high_watermark, .. } = &answer {
                         metrics.bytes_in.add(bytes.len() as u64);
+                        if host.is_throttled_as_follower() {
+                            shell.quotas.follower.record(bytes.len(), shell.clock.now().monotonic);
+                        }
                         committed = Some(*high_watermark);
                         if !bytes.is_empty() {
                             self.first = (at + 1) % source.hosts.len();
@@ -188,12 +205,24 @@ impl Fetcher {
         } else {
             tracing::debug!(leader = %broker, %error, "copying from {host}:{port} failed again");
         }
-        self.parts.metrics.fetches_failed.inc();
+        self.parts.shell.replication.fetches_failed.inc();
         if let PeerError::Broken(_) = error {
             self.parts.hung_up.note(*broker, Instant::now());
         }
         sleep(self.pauses.next()).await;
     }
+}
+
+/// How long nothing is to be fetched for a partition: it is throttled, not in sync here, and the rate is used up (KIP-73).
+fn held_back(parts: &FetcherParts, host: &PartitionHost) -> Option<Duration> {
+    if !host.is_throttled_as_follower() {
+        return None;
+    }
+    let wait = parts.shell.quotas.follower.wait(0, parts.shell.clock.now().monotonic)?;
+    let image = Arc::clone(&parts.images.borrow());
+    let partition = image.partition(host.topic_id(), host.index());
+    let in_sync = partition.is_some_and(|partition| partition.isr.contains(&parts.own));
+    (!in_sync).then(|| wait.min(HELD_BACK))
 }
 
 /// Brings one answer to its partition.

@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::directory::DirectoryShell;
 use crate::follow::fetcher::Fetcher;
 use crate::follow::hung_up::HungUp;
 use crate::host::PartitionHost;
-use crate::metrics::replication::ReplicationMetrics;
 use crate::ports::{PeerAddress, PeerTransport};
 use crate::topics::{PartitionSlot, TopicTable};
 
@@ -25,7 +25,8 @@ pub(crate) struct FetcherParts {
     pub(crate) epoch: BrokerEpoch,
     pub(crate) config: ReplicationConfig,
     pub(crate) peers: Arc<dyn PeerTransport>,
-    pub(crate) metrics: Arc<ReplicationMetrics>,
+    pub(crate) shell: Arc<DirectoryShell>,
+    pub(crate) images: watch::Receiver<Arc<Image>>,
     pub(crate) hung_up: HungUp,
 }
 
@@ -82,7 +83,7 @@ impl ReplicaFetchers {
         }
         running.leaders.retain(|leader, _| led.contains_key(leader));
         self.parts.hung_up.retain(|leader| led.contains_key(&leader));
-        self.parts.metrics.forget_leaders_but(|leader| led.contains_key(&leader));
+        self.parts.shell.replication.forget_leaders_but(|leader| led.contains_key(&leader));
         for (leader, mut hosts) in led {
             let listener = &self.parts.config.inter_broker_listener;
             let endpoint = image.broker(leader).and_then(|broker| broker.endpoint(listener));

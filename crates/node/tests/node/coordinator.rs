@@ -1,13 +1,13 @@
-//! A coordinator whose partition cannot be read.
+//! Coordinators that must not answer: one whose partition cannot be read, one whose broker is out of its session.
 
 use std::fs;
 use std::path::PathBuf;
 
-use ottla_node::CoordinatorError;
 use ottla_node::coordination::group::request::{
-    CommitOffsets, CommitPartition, CommitTopic, FetchOffsets, List, TopicRef,
+    ClientFacts, CommitOffsets, CommitPartition, CommitTopic, FetchOffsets, Join, List, Protocol, TopicRef,
 };
 use ottla_node::coordination::group::{GroupId, Request, Response};
+use ottla_node::{CoordinatorError, CoordinatorKey};
 use ottla_record::Offset;
 
 use super::*;
@@ -104,5 +104,66 @@ async fn groups_of_a_partition_that_cannot_be_read_are_not_served_and_all_others
     assert_eq!(committed(&node, "broken").await, Ok(3));
     assert_eq!(committed(&node, "sound").await, Ok(7));
     assert_eq!(listed(&node).await, ["broken", "sound"]);
+    node.close().unwrap();
+}
+
+/// A new member of a new group, which waits `group.initial.rebalance.delay.ms` (3 s) for others.
+fn join(group: &str) -> Request {
+    Request::Join(Join {
+        group: GroupId::new(group),
+        member: None,
+        instance: None,
+        client: ClientFacts { client_id: "c".into(), host: "/127.0.0.1".into() },
+        protocol_type: "consumer".into(),
+        protocols: vec![Protocol { name: "range".into(), metadata: Bytes::new() }],
+        session_timeout_ms: 30_000,
+        rebalance_timeout_ms: Some(30_000),
+        require_known_member: false,
+        can_skip_assignment: true,
+        reason: None,
+        fresh: Uuid::from_random(random()),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_out_of_its_session_answers_as_no_coordinator_and_goes_on_when_it_is_renewed() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    broker.create(&node, "t").await;
+    let session = node.settings().config.sessions.session;
+    let age = |age: Option<Duration>| *broker.plane.session_age.lock() = age;
+    commit(&node, "g", 7).await;
+
+    // Almost over: still the coordinator.
+    age(Some(session - Duration::from_millis(50)));
+    assert_eq!(committed(&node, "g").await, Ok(7));
+    let mut waiting = std::pin::pin!(node.group(join("waits")));
+    tokio::select! {
+        biased;
+        answer = &mut waiting => panic!("a first member waits for others, and has got {answer:?}"),
+        () = std::future::ready(()) => {}
+    }
+    age(Some(session));
+    // Who came before is told, and does not wait for the other members.
+    let told = tokio::time::timeout(Duration::from_secs(2), waiting).await.unwrap();
+    assert_eq!(told, Err(CoordinatorError::NotCoordinator));
+    for over in [Some(session), Some(Duration::MAX), None] {
+        age(over);
+        assert_eq!(committed(&node, "g").await, Err(CoordinatorError::NotCoordinator), "{over:?}");
+        assert_eq!(node.group(join("new")).await, Err(CoordinatorError::NotCoordinator), "{over:?}");
+        let list = node.group(Request::List(List::default())).await;
+        assert_eq!(list, Err(CoordinatorError::NotAvailable), "{over:?}");
+        let found = node.coordinator(CoordinatorKey::Group("g")).await;
+        assert_eq!(found, Err(CoordinatorError::NotAvailable), "{over:?}");
+        // Epochs and in-sync sets guard these, not the session.
+        produce(&node, 1, "t", "goes on").await;
+    }
+    assert_eq!(values(&node, "t").len(), 3);
+
+    age(Some(Duration::ZERO));
+    assert_eq!(committed(&node, "g").await, Ok(7));
+    assert_eq!(node.coordinator(CoordinatorKey::Group("g")).await, Ok(BROKER));
+    commit(&node, "g", 8).await;
+    assert_eq!(committed(&node, "g").await, Ok(8));
     node.close().unwrap();
 }

@@ -106,6 +106,7 @@ impl Nodes {
                 voters: self.addresses.iter().take(self.voters).enumerate().map(voter).collect(),
                 bootstrap_servers: Vec::new(),
                 liveness: LivenessConfig { session: SESSION, heartbeat: Duration::from_millis(300) },
+                leader_check_interval: None,
             }),
         }
     }
@@ -496,6 +497,25 @@ async fn brokers_that_die_are_fenced_at_once_and_come_back_by_their_heartbeats()
         assert!(age < SESSION, "{n} is in session: {age:?}");
         fenced(&nodes, n, false).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_no_controller_renews_ages_and_is_young_again_when_there_is_one() {
+    let mut nodes = Nodes::start(3, 3).await;
+    for n in 1..=3 {
+        register_broker(&nodes, n).await;
+    }
+    for n in 1..=3 {
+        fenced(&nodes, n, false).await;
+    }
+    let is_over = |nodes: &Nodes, n| nodes.node(n).session_age().is_none_or(|age| age >= SESSION);
+    eventually("all are in session", || (1..=3).all(|n| !is_over(&nodes, n)).then_some(())).await;
+    nodes.kill(2).await;
+    nodes.kill(3).await;
+    // Also if it led the quorum: without a majority it is no controller, not even its own.
+    eventually("the session ends", || is_over(&nodes, 1).then_some(())).await;
+    nodes.run_ready(2).await;
+    eventually("the session goes on", || (!is_over(&nodes, 1)).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,11 @@
 
 use expect_test::expect;
 
+use ottla_record::{BrokerId, Offset, TopicId, Uuid};
+use ottla_storage::{Log, LogStart};
+
 use super::{Scenario, check, config};
-use crate::Durability;
+use crate::{Durability, Partition};
 
 fn follower() -> Scenario {
     let mut p = Scenario::on(2, config(Durability::Fsync));
@@ -136,4 +139,41 @@ fn segments_below_the_leaders_log_start_go() {
           readers see 2 ≤ hw 3, flushed 3, end 3; follows 1 in 0, fetches from 3 after term 0
     "#]],
     );
+}
+
+/// The same replica after a restart, where the checkpoint says that it was committed up to `stored`.
+fn restarted(before: Scenario, stored: i64) -> Scenario {
+    let Scenario { _dir, root, partition, config, now, .. } = before;
+    drop(partition.into_log(&mut Vec::new()));
+    let start = LogStart { recovery_point: Offset::ZERO, log_start: None, clean: false };
+    let topic = TopicId(Uuid::from_random([7; 16]));
+    let (log, _) = Log::open(&root, "t-0".into(), topic, config.log.clone(), start, now).unwrap();
+    let partition = Partition::new(BrokerId::new(2), log, config.clone()).recalling(Offset::new(stored));
+    Scenario { _dir, root, partition, config, now, flush: None, checkpoint: None }
+}
+
+#[test]
+fn a_restart_recalls_what_was_committed_as_far_as_the_log_goes() {
+    for (stored, recalled) in [(0, 0), (2, 2), (3, 3), (900, 3)] {
+        let mut p = follower();
+        p.run("records term=0 at=0 last=- hw=2 start=0 0@0 1@0 2@0\nflushed");
+        let p = restarted(p, stored);
+        let view = p.partition.view();
+        p.partition.check_invariants();
+        let marks = [view.log_start, view.high_watermark, view.flushed_end, view.log_end].map(Offset::get);
+        assert_eq!(marks, [0, recalled, 3, 3], "stored {stored}");
+    }
+}
+
+#[test]
+fn what_was_recalled_goes_back_only_with_the_log() {
+    let mut p = follower();
+    p.run("records term=0 at=0 last=- hw=2 start=0 0@0 1@0 2@0\nflushed");
+    let mut p = restarted(p, 2);
+    p.run("assign v=2 term=1 leader=3 replicas=1,2,3 isr=2,3\nrecords term=1 at=3 last=0 hw=0 start=0");
+    assert_eq!(p.partition.view().high_watermark, Offset::new(2), "a new leader may know less");
+    // Elected uncleanly, it lacks what was committed.
+    p.run("diverging term=1 at=3 last=0 common=0 end=1");
+    let view = p.partition.view();
+    assert_eq!((view.high_watermark, view.log_end), (Offset::new(1), Offset::new(1)));
 }

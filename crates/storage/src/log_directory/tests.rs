@@ -84,3 +84,23 @@ fn a_deleted_partition_leaves_its_name_to_another() {
     root.remove_directory(&deleted).unwrap();
     assert!(root.deleted_directories().unwrap().is_empty());
 }
+
+#[test]
+fn a_stray_is_set_aside_with_its_files_and_without_its_offsets() {
+    let fixture = Fixture::new();
+    let (mut log, _) = fixture.open(config());
+    log.append_as_leader(&batch(1, &["x"]), epoch(0), at(0)).unwrap();
+    log.close().unwrap();
+    let root = &fixture.root;
+    root.note_high_watermark(&name("t-0"), Offset::new(1));
+    root.store_log_start(&name("t-0"), Offset::new(1)).unwrap();
+    assert_eq!(root.topic_id_of(&name("t-0")).unwrap(), Some(topic_id()));
+    let aside = root.set_aside(&name("t-0"), id(5)).unwrap();
+    assert_eq!(aside, Path::new("t-0.05050505050545058505050505050505-stray"));
+    // A start neither takes it for a partition nor removes it.
+    assert!(root.partitions().unwrap().is_empty() && root.deleted_directories().unwrap().is_empty());
+    assert!(root.disk().list(&aside).unwrap().iter().any(|entry| entry.name.ends_with(".log")));
+    assert_eq!(root.topic_id_of(&name("t-0")).unwrap(), None);
+    assert_eq!(root.log_start_of(&name("t-0")).log_start, None);
+    assert_eq!(root.high_watermark_of(&name("t-0")), None);
+}

@@ -7,7 +7,7 @@ use ottla_client::{Admin, Client, OngoingReassignment, PartitionOutcome, Reassig
 use serde::Deserialize;
 use serde_json::json;
 
-use super::ids;
+use super::{ids, throttle};
 use crate::commands::topic::count;
 use crate::failure::Failure;
 use crate::online::failed;
@@ -33,6 +33,12 @@ pub(super) struct Reassign {
     /// Cancels moves: those of FILE, of --topic, or without either all that are under way.
     #[arg(long, conflicts_with = "replicas")]
     cancel: bool,
+    /// Copies no faster than so many bytes a second from each broker, and to each. Stays until --unthrottle.
+    #[arg(long, value_name = "BYTES", requires = "execute", conflicts_with_all = ["list", "cancel"], value_parser = clap::value_parser!(u64).range(1..))]
+    throttle: Option<u64>,
+    /// Takes the throttles of all topics away, and the rate of --throttle, once nothing moves any more.
+    #[arg(long, requires = "execute", conflicts_with_all = ["file", "topic", "list", "cancel", "throttle"])]
+    unthrottle: bool,
     /// Does it. Without this it is only checked.
     #[arg(long)]
     execute: bool,
@@ -69,7 +75,22 @@ impl Reassign {
         if self.list {
             return list(&ongoing(&admin).await?, output);
         }
+        if self.unthrottle {
+            return unthrottle(&admin, output).await;
+        }
         let wanted = self.wanted(&admin).await?;
+        if let Some(rate) = self.throttle {
+            let targets = wanted.iter().filter_map(|Wanted { topic, partition, to }| {
+                Some(throttle::Target { topic, partition: *partition, to: to.as_deref()? })
+            });
+            let targets: Vec<_> = targets.collect();
+            let is_throttled = throttle::set(&admin, &targets, rate).await?;
+            if is_throttled && !output.is_json() {
+                output.text(format_args!(
+                    "each broker copies no more than {rate} bytes a second of this; `ottla cluster reassign --unthrottle --execute` ends that"
+                ))?;
+            }
+        }
         let asked: Vec<_> = wanted.iter().map(Wanted::to_request).collect();
         let outcomes = admin.alter_reassignments(&asked, !self.execute).await;
         let outcomes = outcomes.map_err(|error| failed("cannot move replicas", &error))?;
@@ -164,6 +185,23 @@ impl Reassign {
             (false, false) => output.text("nothing has changed: --execute does it"),
         }
     }
+}
+
+/// A throttle that is gone too early lets a move run at full speed, so it waits for the moves.
+async fn unthrottle(admin: &Admin, output: &mut Output<'_>) -> Result<(), Failure> {
+    let moving = ongoing(admin).await?.len();
+    if moving > 0 {
+        let moving = i64::try_from(moving).unwrap_or(i64::MAX);
+        return Err(Failure::Failed(format!(
+            "{} under way: the throttles stay until nothing moves; see `ottla cluster reassign --list`",
+            count(moving, "move")
+        )));
+    }
+    throttle::remove(admin).await?;
+    if output.is_json() {
+        return output.json(&json!({ "unthrottled": true }));
+    }
+    output.text("no copy is throttled any more")
 }
 
 /// One line of what is asked.

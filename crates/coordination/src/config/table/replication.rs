@@ -36,9 +36,9 @@ configs! {
         "Broker's value of the topic config of the same name.";
     "unclean.leader.election.interval.ms": Long = "300000", AtLeast(1), Medium, ReadOnly, Accepted,
         "How often partitions without a leader are looked at for an unclean election.";
-    "auto.leader.rebalance.enable": Boolean = "true", Any, High, ReadOnly, Accepted,
+    "auto.leader.rebalance.enable": Boolean = "true", Any, High, ReadOnly, Honoured,
         "Give leaderships back to preferred replicas from time to time.";
-    "leader.imbalance.check.interval.seconds": Long = "300", AtLeast(1), High, ReadOnly, Accepted,
+    "leader.imbalance.check.interval.seconds": Long = "300", AtLeast(1), High, ReadOnly, Honoured,
         "How often the balance of leaderships is checked.";
     "controller.socket.timeout.ms": Int = "30000", Any, Medium, ReadOnly, Accepted,
         "Socket timeout of connections to the controller.";
@@ -50,9 +50,9 @@ configs! {
         "When Kafka cleans its waiting produce requests. Ottla removes each as it ends.";
     "share.fetch.purgatory.purge.interval.requests": Int = "1000", Any, Medium, ReadOnly, Accepted,
         "When Kafka cleans its waiting share fetches.";
-    "leader.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Accepted,
+    "leader.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Honoured,
         "Bytes per second a leader sends to throttled replicas.";
-    "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Accepted,
+    "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Honoured,
         "Bytes per second a follower fetches for throttled replicas.";
     "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide, Accepted,
         "Bytes per second for moving replicas between data directories.";

@@ -24,13 +24,13 @@ configs! {
         "With `ottla.ack.durability=os`, flush after this many records. With `fsync`, every acknowledgement waits for a flush anyway.";
     "flush.ms": Long = "9223372036854775807", AtLeast(0), Medium, Resource, Honoured,
         "With `ottla.ack.durability=os`, flush at least this often. With `fsync`, every acknowledgement waits for a flush anyway.";
-    "follower.replication.throttled.replicas": List = "", ThrottledReplicas, Medium, Resource, Accepted,
+    "follower.replication.throttled.replicas": List = "", ThrottledReplicas, Medium, Resource, Honoured,
         "Replicas whose catching up is throttled on the follower's side: partition:broker pairs, or `*` for all.";
     "index.interval.bytes": Int = "4096", AtLeast(0), Medium, Resource, Honoured,
         "Bytes of log between two entries of the offset index.";
     "internal.segment.bytes": Int = null, Any, Medium, Resource, Honoured,
         "Kafka's test-only override of segment.bytes, without its lower bound.";
-    "leader.replication.throttled.replicas": List = "", ThrottledReplicas, Medium, Resource, Accepted,
+    "leader.replication.throttled.replicas": List = "", ThrottledReplicas, Medium, Resource, Honoured,
         "Replicas whose catching up is throttled on the leader's side: partition:broker pairs, or `*` for all.";
     "local.retention.bytes": Long = "-2", AtLeast(-2), Medium, Resource, Accepted,
         "With tiered storage, the size kept on local disks; -2 means retention.bytes.";

@@ -218,6 +218,9 @@ fn kafkas_own_file() {
                 fetch_backoff: 1s,
                 socket_timeout: 30s,
                 socket_receive_buffer: None,
+                leader_check_interval: Some(
+                    300s,
+                ),
                 rack_aware_reading: false,
             },
             producer_id_expiration: 86400s,
@@ -401,6 +404,9 @@ fn nothing_given() {
                 fetch_backoff: 1s,
                 socket_timeout: 30s,
                 socket_receive_buffer: None,
+                leader_check_interval: Some(
+                    300s,
+                ),
                 rack_aware_reading: false,
             },
             producer_id_expiration: 86400s,

@@ -293,7 +293,13 @@ fn the_values_of_a_topic() {
             file_delete_delay_ms: 60000,
             flush_messages: 9223372036854775807,
             flush_ms: 9223372036854775807,
+            follower_throttled: Listed(
+                [],
+            ),
             index_interval_bytes: 4096,
+            leader_throttled: Listed(
+                [],
+            ),
             max_compaction_lag_ms: 9223372036854775807,
             max_message_bytes: 1048588,
             message_timestamp_after_max_ms: 3600000,
@@ -334,7 +340,13 @@ fn the_values_of_a_topic() {
             file_delete_delay_ms: 60000,
             flush_messages: 9223372036854775807,
             flush_ms: 9223372036854775807,
+            follower_throttled: Listed(
+                [],
+            ),
             index_interval_bytes: 4096,
+            leader_throttled: Listed(
+                [],
+            ),
             max_compaction_lag_ms: 9223372036854775807,
             max_message_bytes: 1048588,
             message_timestamp_after_max_ms: 3600000,
@@ -356,4 +368,27 @@ fn the_values_of_a_topic() {
         }
     "#]]
     .assert_debug_eq(&TopicConfig::resolve(story.layers(), &story.topic, 3));
+}
+
+#[test]
+fn what_is_throttled_and_how_fast() {
+    use ottla_record::{BrokerId, PartitionIndex};
+    let story = Story::read(
+        "topic: leader.replication.throttled.replicas=0:1,12:3,0:99999999999; broker: leader.replication.throttled.rate=5000; \
+         cluster: follower.replication.throttled.rate=0",
+    );
+    let config = TopicConfig::resolve(story.layers(), &story.topic, 3);
+    let sends = |partition, broker| {
+        config.leader_throttled.contains(PartitionIndex::new(partition), BrokerId::new(broker))
+    };
+    assert_eq!([sends(0, 1), sends(12, 3), sends(0, 3), sends(1, 1)], [true, true, false, false]);
+    assert_eq!(config.follower_throttled, ThrottledReplicas::Listed(Vec::new()));
+    let rates = ReplicationRates::resolve(story.layers());
+    assert_eq!(rates, ReplicationRates { leader: Some(5_000), follower: Some(0) });
+
+    let story = Story::read("topic: follower.replication.throttled.replicas=*");
+    let config = TopicConfig::resolve(story.layers(), &story.topic, 3);
+    assert!(config.follower_throttled.contains(PartitionIndex::new(7), BrokerId::new(7)));
+    let rates = ReplicationRates::resolve(story.layers());
+    assert_eq!(rates, ReplicationRates { leader: None, follower: None });
 }
