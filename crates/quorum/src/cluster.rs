@@ -55,6 +55,7 @@ pub(crate) struct Cluster {
     node: Node,
     wish: Wish,
     seeds: Seeds,
+    listed: Arc<[BrokerId]>,
     liveness: LivenessConfig,
     announcements: watch::Sender<Option<Announcement>>,
     renewed: watch::Sender<Option<Monotonic>>,
@@ -68,7 +69,7 @@ impl Cluster {
         let ControlConfig { listener, address, voters, bootstrap_servers, liveness } = config;
         let listed: Arc<[BrokerId]> = voters.iter().map(|voter| voter.node).collect();
         let votes = listed.contains(&party.node);
-        let node = Node::new(party, incarnation, listed);
+        let node = Node::new(party, incarnation, Arc::clone(&listed));
         let mut tasks = JoinSet::new();
         let served = node.clone();
         tasks.spawn(async move {
@@ -80,6 +81,7 @@ impl Cluster {
             node,
             wish: Wish { party, address, votes },
             seeds: Seeds { voters, bootstrap: bootstrap_servers },
+            listed,
             liveness,
             announcements: watch::Sender::new(None),
             renewed: watch::Sender::new(None),
@@ -135,9 +137,9 @@ impl Cluster {
         *self.renewed.borrow()
     }
 
-    /// Whether a node is listed as a voter here.
-    pub(crate) fn lists(&self, node: BrokerId) -> bool {
-        self.seeds.voters.iter().any(|voter| voter.node == node)
+    /// Whom this node lists as voters.
+    pub(crate) fn listed(&self) -> &[BrokerId] {
+        &self.listed
     }
 
     /// Ends all that runs, and waits for it.

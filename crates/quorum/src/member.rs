@@ -7,10 +7,12 @@ use openraft::{Raft, ServerState};
 use ottla_coordination::metadata::{Command, Image};
 use ottla_record::{BrokerId, ClusterId, Monotonic, Now, Timestamp};
 use ottla_rpc::control::Party;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
+use crate::contact::Contacts;
 use crate::error::ProposeError;
 use crate::log::Tail;
+use crate::network::Observer;
 use crate::peers::{Me, Peers};
 use crate::raft::{Applied, LogId, Member, NodeId, StoredMembership, Types, broker_id, node_id};
 
@@ -35,6 +37,10 @@ pub(crate) struct Core {
     pub(crate) images: watch::Receiver<Arc<Image>>,
     pub(crate) tail: Tail,
     pub(crate) peers: Arc<Peers>,
+    /// What the members answered while this node led.
+    pub(crate) contacts: Arc<Contacts>,
+    /// Held while this node changes the members: a change is two entries of the log, and no other may come between.
+    pub(crate) changing: Mutex<()>,
     proposals: Semaphore,
     started: Instant,
 }
@@ -46,9 +52,12 @@ impl Core {
         images: watch::Receiver<Arc<Image>>,
         tail: Tail,
         peers: Arc<Peers>,
+        observer: &Observer,
     ) -> Self {
         let proposals = Semaphore::new(MAX_PROPOSALS);
-        Self { raft, me, images, tail, peers, proposals, started: Instant::now() }
+        let contacts = Arc::clone(&observer.contacts);
+        let (changing, started) = (Mutex::default(), observer.started);
+        Self { raft, me, images, tail, peers, contacts, changing, proposals, started }
     }
 
     /// Proposes here, where that has an effect only if this node leads.
