@@ -156,6 +156,10 @@ pub(crate) async fn change_members(
     retain: bool,
 ) -> Result<(), ChangeFailure> {
     let _turn = core.changing.lock().await;
+    if core.member(core.me.party.node).is_none() {
+        // The change before was that this node leaves: it is not its business any more.
+        return Err(ChangeFailure::Busy);
+    }
     if is_joint(&core.membership()) {
         change_once(core, nothing(), true).await?;
     }

@@ -143,10 +143,13 @@ impl Core {
     }
 }
 
-/// Whether the node leads and a majority has heard of it lately.
+/// Whether the node leads and a majority has heard of it lately. One that has left the members goes on only until a majority knows that:
+/// what it began then would be undone or, worse, done by a leader that is none.
 pub(crate) fn leads(metrics: &Metrics) -> bool {
     let lease = u64::try_from(LEADER_LEASE.as_millis()).unwrap_or(u64::MAX);
     let alone = metrics.membership_config.voter_ids().count() == 1;
+    let is_member = metrics.membership_config.membership().get_node(&metrics.id).is_some();
     metrics.state == ServerState::Leader
+        && is_member
         && (alone || metrics.millis_since_quorum_ack.is_some_and(|silent| silent < lease))
 }

@@ -25,6 +25,8 @@ use crate::member::{Core, Metrics, leads};
 use crate::peers::CallError;
 use crate::raft::{NodeId, broker_id, node_id};
 
+/// Time for a description. Whoever takes longer may have been replaced: the next leader is asked.
+const DESCRIBED_WITHIN: Duration = Duration::from_millis(500);
 /// Pause before the leader, or a new one, is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -154,7 +156,8 @@ async fn ask_for_description(
 ) -> Result<QuorumDescription, MembershipError> {
     let request = v1::DescribeQuorumRequest { envelope: Some(core.me.envelope(to).into()) };
     let mut client = core.peers.control(address).map_err(not_reached)?;
-    let answer = client.describe_quorum(request).await;
+    let asked = tokio::time::timeout(DESCRIBED_WITHIN, client.describe_quorum(request)).await;
+    let answer = asked.map_err(|_| not_reached(CallError::Unknown(format!("{to} does not answer"))))?;
     // A question has no effect: whatever became of it, it is asked again.
     let answer = answer.map_err(|status| not_reached(CallError::from_status(&status)))?;
     match answer.into_inner().outcome {
