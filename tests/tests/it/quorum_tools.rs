@@ -141,7 +141,9 @@ fn kafkas_tool_describes_the_quorum_and_changes_its_voters() {
     operator.remove(&replicas[2], two).success();
     wait_roles(&mut operator, two, ["Leader", "Follower", "Observer"]);
     cluster.kill(3);
-    cluster.create_topic("without-three", 1, &[("min.insync.replicas", "1")]);
+    let create = ["--create", "--topic", "without-three", "--partitions", "1", "--replication-factor", "2"];
+    let arguments = [&["--bootstrap-server", two.as_str()], &create[..]].concat();
+    operator.tools.run("org.apache.kafka.tools.TopicCommand", &arguments).success();
     cluster.restart(3);
     wait_roles(&mut operator, three, ["Leader", "Follower", "Observer"]);
 
