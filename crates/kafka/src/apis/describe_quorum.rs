@@ -73,7 +73,6 @@ fn unknown(request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
                 ..Default::default()
             })
             .collect(),
-        ..Default::default()
     });
     DescribeQuorumResponse { topics: topics.collect(), ..Default::default() }
 }
@@ -107,9 +106,8 @@ fn answer(
             .and_then(|address| place(listener, address))
             .into_iter()
             .collect(),
-        ..Default::default()
     });
-    let topic = TopicData { topic_name: TOPIC.to_owned(), partitions: vec![partition], ..Default::default() };
+    let topic = TopicData { topic_name: TOPIC.to_owned(), partitions: vec![partition] };
     DescribeQuorumResponse { topics: vec![topic], nodes: nodes.collect(), ..Default::default() }
 }
 
@@ -123,7 +121,6 @@ fn state(member: &QuorumMember, now: Timestamp, version: i16) -> ReplicaState {
         log_end_offset: wire_offset(member.log_end),
         last_fetch_timestamp: ago(member.silent),
         last_caught_up_timestamp: ago(member.behind_for),
-        ..Default::default()
     }
 }
 
@@ -135,12 +132,7 @@ fn wire_offset(entries: Option<u64>) -> i64 {
 fn place(name: &str, address: &str) -> Option<Listener> {
     let (host, port) = address.rsplit_once(':')?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Some(Listener {
-        name: name.to_owned(),
-        host: host.to_owned(),
-        port: port.parse().ok()?,
-        ..Default::default()
-    })
+    Some(Listener { name: name.to_owned(), host: host.to_owned(), port: port.parse().ok()? })
 }
 
 #[cfg(test)]

@@ -10,14 +10,10 @@ fn asked(topics: &[(&str, &[i32])]) -> DescribeQuorumRequest {
         topic_name: (*name).to_owned(),
         partitions: partitions
             .iter()
-            .map(|index| describe_quorum_request::PartitionData {
-                partition_index: *index,
-                ..Default::default()
-            })
+            .map(|index| describe_quorum_request::PartitionData { partition_index: *index })
             .collect(),
-        ..Default::default()
     };
-    DescribeQuorumRequest { topics: topics.iter().map(topic).collect(), ..Default::default() }
+    DescribeQuorumRequest { topics: topics.iter().map(topic).collect() }
 }
 
 #[test]
