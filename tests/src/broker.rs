@@ -194,6 +194,11 @@ impl Broker {
         format!("{}:{}", self.host, self.ports.kafka)
     }
 
+    /// The same for the other nodes' calls.
+    pub fn control_address(&self) -> String {
+        format!("{}:{}", self.host, self.ports.controller)
+    }
+
     /// The same for Ottla's gRPC and HTTP listener.
     pub fn api_address(&self) -> String {
         format!("{}:{}", self.host, self.ports.api)

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_node::coordination::metadata::voters::{QuorumDescription, VoterChange};
 use ottla_node::coordination::metadata::{Command, Image, Response};
-use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError, QuorumStatus};
-use ottla_quorum::Quorum;
+use ottla_node::ports::{BoxFuture, MetadataPlane, ProposeError, QuorumStatus, VoterError};
+use ottla_quorum::{MembershipError, Quorum};
 use tokio::sync::watch;
 
 /// This process's node of the quorum.
@@ -37,6 +38,22 @@ impl MetadataPlane for LocalVoter {
             snapshots_written: status.snapshots_written,
             failed: !status.is_running,
         })
+    }
+
+    fn describe_quorum(&self, within: Duration) -> BoxFuture<'_, Result<QuorumDescription, VoterError>> {
+        Box::pin(async move { self.0.describe(within).await.map_err(of_the_voters) })
+    }
+
+    fn change_voter(&self, change: VoterChange, within: Duration) -> BoxFuture<'_, Result<(), VoterError>> {
+        Box::pin(async move { self.0.change_voter(change, within).await.map_err(of_the_voters) })
+    }
+}
+
+fn of_the_voters(error: MembershipError) -> VoterError {
+    match error {
+        MembershipError::NotLeader { .. } => VoterError::Unavailable(error.to_string()),
+        MembershipError::Refused(refusal) => VoterError::Refused(refusal),
+        other => VoterError::Unknown(other.to_string()),
     }
 }
 

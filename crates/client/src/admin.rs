@@ -2,6 +2,7 @@
 
 mod answers;
 mod groups;
+mod quorum;
 mod rebalance;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use answers::{
     PartitionInfo, TopicInfo, TopicListing,
 };
 pub use groups::{Group, GroupListing, GroupMember, GroupOffset, GroupProtocol, OffsetReset, ResetOutcome};
+pub use quorum::{Quorum, QuorumMember};
 pub use rebalance::{
     BrokerLoad, MovePlan, OngoingReassignment, PartitionOutcome, PlanKind, PlannedMove, Reassignment,
     StepLimit,

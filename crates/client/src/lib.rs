@@ -40,7 +40,8 @@ pub use admin::{
     Admin, BrokerInfo, BrokerLoad, Cluster, Config, ConfigChanges, ConfigResource, ConfigSource,
     CreatedTopic, EndpointInfo, Group, GroupListing, GroupMember, GroupOffset, GroupProtocol, ListedOffset,
     LogDir, LogSize, MovePlan, NewTopic, OffsetReset, OngoingReassignment, PartitionInfo, PartitionOutcome,
-    PlanKind, PlannedMove, Reassignment, ResetOutcome, StepLimit, TopicInfo, TopicListing,
+    PlanKind, PlannedMove, Quorum, QuorumMember, Reassignment, ResetOutcome, StepLimit, TopicInfo,
+    TopicListing,
 };
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Consumer, ConsumerBuilder, Event, Isolation, OutOfRange, Start};

@@ -110,6 +110,7 @@ pub(crate) const SERVED: &[Served] = &[
         api: ApiKey::IncrementalAlterConfigs,
         handle: |call| call.later(apis::alter_configs::incremental_alter_configs),
     },
+    Served { api: ApiKey::DescribeQuorum, handle: |call| call.later(apis::describe_quorum::describe_quorum) },
     Served {
         api: ApiKey::DescribeCluster,
         handle: |call| call.now(apis::describe_cluster::describe_cluster),
@@ -134,6 +135,8 @@ pub(crate) const SERVED: &[Served] = &[
         api: ApiKey::DescribeTopicPartitions,
         handle: |call| call.now(apis::describe_topic_partitions::describe_topic_partitions),
     },
+    Served { api: ApiKey::AddRaftVoter, handle: |call| call.later(apis::raft_voters::add_raft_voter) },
+    Served { api: ApiKey::RemoveRaftVoter, handle: |call| call.later(apis::raft_voters::remove_raft_voter) },
 ];
 
 /// The versions of a served API that clients are told of.

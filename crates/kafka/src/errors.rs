@@ -5,10 +5,12 @@ use ottla_node::admin::configs::DescribeConfigsError;
 use ottla_node::admin::offsets::OffsetError;
 use ottla_node::admin::records::DeletionError;
 use ottla_node::coordination::group::GroupError;
+use ottla_node::coordination::metadata::voters::VoterRefusal;
 use ottla_node::coordination::metadata::{
     AlterConfigError, BrokerError, ConfigResource, CreatePartitionsError, CreateTopicError, DeleteTopicError,
     ElectLeaderError, ReassignError,
 };
+use ottla_node::ports::VoterError;
 use ottla_node::producer_ids::ProducerIdError;
 use ottla_node::storage::AppendError;
 use ottla_node::{CoordinatorError, FetchError, LookupError, ProduceError, replication};
@@ -237,6 +239,30 @@ pub(crate) fn broker(error: &BrokerError) -> ErrorCode {
         BrokerError::StillRunning(_) => ErrorCode::INVALID_REQUEST,
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
+}
+
+/// Why a vote was neither given nor taken.
+pub(crate) fn voter(error: &VoterError) -> Refused {
+    let code = match error {
+        VoterError::Unavailable(_) => ErrorCode::NOT_CONTROLLER,
+        VoterError::OtherCluster { .. } => ErrorCode::INCONSISTENT_CLUSTER_ID,
+        VoterError::Unknown(_) => ErrorCode::REQUEST_TIMED_OUT,
+        VoterError::Refused(refusal) => match refusal {
+            VoterRefusal::Duplicate { .. } => ErrorCode::DUPLICATE_VOTER,
+            VoterRefusal::NotFound { .. } | VoterRefusal::NoVoter(_) => ErrorCode::VOTER_NOT_FOUND,
+            // What Kafka says of a voter-to-be that it does not reach, or that is behind.
+            VoterRefusal::NoMember(_)
+            | VoterRefusal::Silent(_)
+            | VoterRefusal::Lagging { .. }
+            | VoterRefusal::Busy => ErrorCode::REQUEST_TIMED_OUT,
+            VoterRefusal::OtherDirectory { .. } | VoterRefusal::LastVoter(_) | VoterRefusal::Listed(_) => {
+                ErrorCode::INVALID_REQUEST
+            }
+            _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+        },
+        _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    };
+    Refused::new(code, error.to_string())
 }
 
 /// Why no coordinator answered.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_coordination::metadata::voters::{QuorumDescription, VoterChange, VoterRefusal};
 use ottla_coordination::metadata::{Command, Image, Response};
 use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Now, Offset, PartitionIndex, TopicId};
 use tokio::sync::watch;
@@ -36,6 +37,16 @@ pub trait MetadataPlane: Send + Sync + 'static {
     /// Where the quorum behind it stands; `None` if there is no quorum behind it.
     fn quorum(&self) -> Option<QuorumStatus> {
         None
+    }
+
+    /// The quorum as its leader sees it, wherever that is. A new leader is waited for until `within` is over.
+    fn describe_quorum(&self, _within: Duration) -> BoxFuture<'_, Result<QuorumDescription, VoterError>> {
+        Box::pin(async { Err(VoterError::Unavailable("there is no metadata quorum here".to_owned())) })
+    }
+
+    /// Gives a vote or takes it, wherever the leader is. What may be possible in a moment is tried until `within` is over.
+    fn change_voter(&self, _change: VoterChange, _within: Duration) -> BoxFuture<'_, Result<(), VoterError>> {
+        Box::pin(async { Err(VoterError::Unavailable("there is no metadata quorum here".to_owned())) })
     }
 }
 
@@ -72,6 +83,29 @@ pub enum ProposeError {
     /// This process is stopping.
     #[error("the broker is shutting down")]
     Stopping,
+}
+
+/// Why the quorum was not described, or a vote neither given nor taken.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VoterError {
+    /// No leader answers. Nothing was done.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Nothing was done.
+    #[error(transparent)]
+    Refused(#[from] VoterRefusal),
+    /// It may have been done or not.
+    #[error("{0}")]
+    Unknown(String),
+    /// It is another cluster's. Nothing was done.
+    #[error("this is cluster {here}, not {asked}")]
+    OtherCluster {
+        /// The cluster's id.
+        here: String,
+        /// The one asked for.
+        asked: String,
+    },
 }
 
 /// How a follower reaches the brokers that lead.

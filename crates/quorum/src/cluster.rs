@@ -58,6 +58,7 @@ pub(crate) struct Cluster {
     node: Node,
     wish: Wish,
     seeds: Seeds,
+    listed: Arc<[BrokerId]>,
     liveness: LivenessConfig,
     leader_check_interval: Option<Duration>,
     announcements: watch::Sender<Option<Announcement>>,
@@ -73,7 +74,7 @@ impl Cluster {
             config;
         let listed: Arc<[BrokerId]> = voters.iter().map(|voter| voter.node).collect();
         let votes = listed.contains(&party.node);
-        let node = Node::new(party, incarnation, listed);
+        let node = Node::new(party, incarnation, Arc::clone(&listed));
         let mut tasks = JoinSet::new();
         let served = node.clone();
         tasks.spawn(async move {
@@ -85,6 +86,7 @@ impl Cluster {
             node,
             wish: Wish { party, address, votes },
             seeds: Seeds { voters, bootstrap: bootstrap_servers },
+            listed,
             liveness,
             leader_check_interval,
             announcements: watch::Sender::new(None),
@@ -146,9 +148,9 @@ impl Cluster {
         *self.renewed.borrow()
     }
 
-    /// Whether a node is listed as a voter here.
-    pub(crate) fn lists(&self, node: BrokerId) -> bool {
-        self.seeds.voters.iter().any(|voter| voter.node == node)
+    /// Whom this node lists as voters.
+    pub(crate) fn listed(&self) -> &[BrokerId] {
+        &self.listed
     }
 
     /// Ends all that runs, and waits for it.

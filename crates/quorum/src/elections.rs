@@ -80,11 +80,19 @@ impl Elections {
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut questions = JoinSet::new();
+        let mut member_that_leads = None;
         loop {
-            let (standing, is_leader) = {
+            let (standing, is_leader, left) = {
                 let metrics = metrics.borrow_and_update();
-                (standing(&metrics), is_leader_of_several(&metrics))
+                let left = leader_that_left(&metrics, &mut member_that_leads);
+                (standing(&metrics), is_leader_of_several(&metrics), left)
             };
+            if let Some(leader) = left {
+                self.tell(
+                    Event::LeaderGone { leader, believed: Some(leader), timeout: timeout() },
+                    core.monotonic(),
+                );
+            }
             self.tell(Event::Standing(standing), core.monotonic());
             let due = core.instant(self.next_deadline());
             tokio::select! {
@@ -143,6 +151,17 @@ fn standing(metrics: &Metrics) -> Standing {
         leads: leads(metrics),
         voters: metrics.membership_config.membership().get_joint_config().clone(),
     }
+}
+
+/// The leader, once it has left the members: it leads no longer than until a majority knows that. Whoever has not been a member here
+/// before is one that this node has not heard of yet.
+fn leader_that_left(metrics: &Metrics, member_that_leads: &mut Option<NodeId>) -> Option<NodeId> {
+    let leader = metrics.current_leader?;
+    if metrics.membership_config.membership().get_node(&leader).is_some() {
+        *member_that_leads = Some(leader);
+        return None;
+    }
+    member_that_leads.take().filter(|former| *former == leader)
 }
 
 fn is_leader_of_several(metrics: &Metrics) -> bool {

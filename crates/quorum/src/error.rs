@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ottla_coordination::metadata::SnapshotError;
+use ottla_coordination::metadata::voters::VoterRefusal;
 use ottla_record::{BrokerId, ClusterId, DirectoryId};
 
 use crate::port::HardStateError;
@@ -92,28 +93,33 @@ pub enum QuorumError {
     Stopped(String),
 }
 
-/// Why the members of the quorum were not changed.
+/// Why the quorum was not described, or its voters not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MembershipError {
-    /// Another node leads, or none.
-    #[error("this node does not lead the metadata quorum")]
+    /// No leader was found in the time given.
+    #[error("no leader of the metadata quorum answers{}", leader.map(|l| format!(", node {l} should")).unwrap_or_default())]
     NotLeader {
         /// Who leads, if that is known.
         leader: Option<BrokerId>,
     },
-    /// No member has this number, or it has another log directory.
-    #[error("node {0} with this log directory is no member of the metadata quorum")]
-    NoMember(BrokerId),
-    /// `controller.quorum.voters` says otherwise, and a node that is listed there would vote again as soon as it could.
-    #[error("node {0} is listed in controller.quorum.voters: take it out there first")]
-    Listed(BrokerId),
-    /// The quorum would have no voter left.
-    #[error("node {0} is the only voter")]
-    LastVoter(BrokerId),
+    /// Nothing was done.
+    #[error(transparent)]
+    Refused(#[from] VoterRefusal),
     /// It was tried and not done. It may still be.
-    #[error("{0}")]
-    Failed(String),
+    #[error("the outcome is not known: {0}")]
+    Unknown(String),
+}
+
+impl MembershipError {
+    /// Whether the same question may get another answer in a moment.
+    pub(crate) fn passes(&self) -> bool {
+        match self {
+            Self::NotLeader { .. } => true,
+            Self::Refused(refusal) => refusal.passes(),
+            Self::Unknown(_) => false,
+        }
+    }
 }
 
 impl QuorumError {

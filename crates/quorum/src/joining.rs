@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
+use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
+use ottla_coordination::metadata::voters::CAUGHT_UP;
 use ottla_record::BrokerId;
 use ottla_rpc::control::{Party, v1};
 
@@ -22,8 +24,6 @@ use crate::member::{Core, Metrics, leads};
 use crate::peers::CallError;
 use crate::raft::{Member, NodeId, StoredMembership, broker_id, node_id};
 
-/// A learner that is behind by no more than this becomes a voter at the cost of no pause.
-const CAUGHT_UP: u64 = 10;
 /// How long the leader waits for a change to be committed before it lets the asker ask again.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two questions of a node that is not yet what it wishes to be.
@@ -101,8 +101,11 @@ pub(crate) async fn admit(core: &Arc<Core>, wish: Wish) -> Outcome {
         return Outcome::NotLeader(metrics.current_leader.and_then(broker_id));
     }
     let membership = &metrics.membership_config;
-    if membership.membership().get_joint_config().len() > 1 {
-        return Outcome::Later("another change of the members is under way".to_owned());
+    if is_joint(membership) {
+        return match finish(core).await {
+            Ok(()) => Outcome::Later("another change of the members is done".to_owned()),
+            Err(why) => Outcome::Later(why.to_string()),
+        };
     }
     let id = node_id(wish.party.node);
     let member = Member { directory: wish.party.directory, address: Some(wish.address.clone()) };
@@ -131,21 +134,73 @@ pub(crate) async fn admit(core: &Arc<Core>, wish: Wish) -> Outcome {
     };
     match change_members(core, change, retain).await {
         Ok(()) => Outcome::Later("one step is done".to_owned()),
-        Err(why) => Outcome::Later(why),
+        Err(why) => Outcome::Later(why.to_string()),
     }
 }
 
-/// Changes the members and waits for that to be committed.
+/// Why the members were not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ChangeFailure {
+    /// Another change has not been committed. Nothing was done.
+    #[error("another change of the members is under way")]
+    Busy,
+    /// It may have been done or not.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// Changes the members and waits for that to be committed. Finishes before what another change has left.
 pub(crate) async fn change_members(
     core: &Core,
     change: ChangeMembers<NodeId, Member>,
     retain: bool,
-) -> Result<(), String> {
+) -> Result<(), ChangeFailure> {
+    let _turn = core.changing.lock().await;
+    if core.member(core.me.party.node).is_none() {
+        // The change before was that this node leaves: it is not its business any more.
+        return Err(ChangeFailure::Busy);
+    }
+    if is_joint(&core.membership()) {
+        change_once(core, nothing(), true).await?;
+    }
+    change_once(core, change, retain).await
+}
+
+/// A change of the voters is two entries: one by which the former and the new voters decide together, and one by which they no longer
+/// do. A leader that is lost in between leaves the second to the next.
+async fn finish(core: &Core) -> Result<(), ChangeFailure> {
+    let _turn = core.changing.lock().await;
+    match is_joint(&core.membership()) {
+        true => change_once(core, nothing(), true).await,
+        false => Ok(()),
+    }
+}
+
+fn is_joint(membership: &StoredMembership) -> bool {
+    membership.membership().get_joint_config().len() > 1
+}
+
+/// Adds nobody to the new voters.
+fn nothing() -> ChangeMembers<NodeId, Member> {
+    ChangeMembers::AddVoterIds(BTreeSet::new())
+}
+
+async fn change_once(
+    core: &Core,
+    change: ChangeMembers<NodeId, Member>,
+    retain: bool,
+) -> Result<(), ChangeFailure> {
     let changed = core.raft.change_membership(change, retain);
-    match tokio::time::timeout(CHANGE_TIMEOUT, changed).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(e)) => Err(e.to_string()),
-        Err(_) => Err("no majority has taken the change yet".to_owned()),
+    let error = match tokio::time::timeout(CHANGE_TIMEOUT, changed).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error,
+        Err(_) => return Err(ChangeFailure::Unknown("no majority has taken the change yet".to_owned())),
+    };
+    match error {
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(
+            _,
+        ))) => Err(ChangeFailure::Busy),
+        other => Err(ChangeFailure::Unknown(other.to_string())),
     }
 }
 
@@ -173,6 +228,12 @@ pub(crate) async fn keep(core: Arc<Core>, wish: Wish, seeds: bootstrap::Seeds) {
         metrics.borrow_and_update();
         if next_step(&core.membership(), &wish, None) == Step::Nothing {
             questions = 0;
+            if leads(&core.metrics())
+                && is_joint(&core.membership())
+                && let Err(why) = finish(&core).await
+            {
+                tracing::debug!(%why, "the change of another leader is not finished yet");
+            }
             let _ = tokio::time::timeout(LOOK_AGAIN, metrics.changed()).await;
             continue;
         }
@@ -198,7 +259,7 @@ async fn ask(core: &Arc<Core>, wish: &Wish, seeds: &bootstrap::Seeds) -> Result<
     let leader = match core.leader() {
         Some(leader) => leader,
         None => {
-            let answers = bootstrap::probe(&core.peers, &seeds.addresses(wish.party.node)).await;
+            let answers = bootstrap::probe(&core.peers, &addresses(core, wish, seeds)).await;
             if core.membership().nodes().next().is_none()
                 && let Ok(members) = seeds.founders(wish.party, &wish.address, &answers)
             {
@@ -223,6 +284,17 @@ async fn ask(core: &Arc<Core>, wish: &Wish, seeds: &bootstrap::Seeds) -> Result<
         Some(v1::join_response::Outcome::Later(why)) => Err(why),
         Some(v1::join_response::Outcome::NotLeader(_)) | None => Err(format!("{to} does not lead")),
     }
+}
+
+/// Where somebody may know of a leader: where this node was told to ask, and where it has met others since.
+fn addresses(core: &Core, wish: &Wish, seeds: &bootstrap::Seeds) -> Vec<String> {
+    let membership = core.membership();
+    let met = membership.nodes().filter_map(|(_, member)| member.address.clone());
+    let mut addresses: Vec<String> = seeds.addresses(wish.party.node);
+    addresses.extend(met.filter(|address| *address != wish.address));
+    addresses.sort();
+    addresses.dedup();
+    addresses
 }
 
 /// The leader that others speak of, and where it is.

@@ -11,6 +11,7 @@
 //! | [`error`] | what can go wrong |
 //! | `election`, `elections` | our pre-vote: the machine, and what drives it |
 //! | `joining` | how a node becomes a member, and stays one |
+//! | `voters`, `contact` | the quorum as an operator sees and changes it, and what the leader notes of its members for that |
 //! | `controller`, `dial` | fences and unfences brokers |
 //! | `forwarding` | how a command reaches the leader |
 //! | `gate` | whose calls are let through to openraft |
@@ -66,6 +67,7 @@ pub mod listener;
 pub mod pulse;
 pub mod quorum;
 
+mod contact;
 mod controller;
 mod dial;
 mod election;
@@ -84,6 +86,7 @@ mod raft;
 mod service;
 mod snapshot;
 mod state_machine;
+mod voters;
 mod witness;
 
 pub use bootstrap::Voter;

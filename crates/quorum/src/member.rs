@@ -7,10 +7,12 @@ use openraft::{Raft, ServerState};
 use ottla_coordination::metadata::{Command, Image};
 use ottla_record::{BrokerId, ClusterId, Monotonic, Now, Timestamp};
 use ottla_rpc::control::Party;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
+use crate::contact::Contacts;
 use crate::error::ProposeError;
 use crate::log::Tail;
+use crate::network::Observer;
 use crate::peers::{Me, Peers};
 use crate::raft::{Applied, LogId, Member, NodeId, StoredMembership, Types, broker_id, node_id};
 
@@ -35,6 +37,10 @@ pub(crate) struct Core {
     pub(crate) images: watch::Receiver<Arc<Image>>,
     pub(crate) tail: Tail,
     pub(crate) peers: Arc<Peers>,
+    /// What the members answered while this node led.
+    pub(crate) contacts: Arc<Contacts>,
+    /// Held while this node changes the members: a change is two entries of the log, and no other may come between.
+    pub(crate) changing: Mutex<()>,
     proposals: Semaphore,
     started: Instant,
 }
@@ -46,9 +52,12 @@ impl Core {
         images: watch::Receiver<Arc<Image>>,
         tail: Tail,
         peers: Arc<Peers>,
+        observer: &Observer,
     ) -> Self {
         let proposals = Semaphore::new(MAX_PROPOSALS);
-        Self { raft, me, images, tail, peers, proposals, started: Instant::now() }
+        let contacts = Arc::clone(&observer.contacts);
+        let (changing, started) = (Mutex::default(), observer.started);
+        Self { raft, me, images, tail, peers, contacts, changing, proposals, started }
     }
 
     /// Proposes here, where that has an effect only if this node leads.
@@ -134,10 +143,13 @@ impl Core {
     }
 }
 
-/// Whether the node leads and a majority has heard of it lately.
+/// Whether the node leads and a majority has heard of it lately. One that has left the members goes on only until a majority knows that:
+/// what it began then would be undone or, worse, done by a leader that is none.
 pub(crate) fn leads(metrics: &Metrics) -> bool {
     let lease = u64::try_from(LEADER_LEASE.as_millis()).unwrap_or(u64::MAX);
     let alone = metrics.membership_config.voter_ids().count() == 1;
+    let is_member = metrics.membership_config.membership().get_node(&metrics.id).is_some();
     metrics.state == ServerState::Leader
+        && is_member
         && (alone || metrics.millis_since_quorum_ack.is_some_and(|silent| silent < lease))
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::AnyError;
 use openraft::error::{InstallSnapshotError, RPCError, RaftError, RemoteError, Unreachable};
@@ -11,6 +11,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
+use ottla_record::Monotonic;
 use ottla_rpc::control::v1::raft_client::RaftClient;
 use ottla_rpc::control::{Envelope, Party, v1};
 use serde::Serialize;
@@ -18,29 +19,51 @@ use serde::de::DeserializeOwned;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use crate::contact::Contacts;
+use crate::log::Tail;
 use crate::peers::{CallError, Me, Peers};
-use crate::raft::{Member, NodeId, Types, broker_id};
+use crate::raft::{LogId, Member, NodeId, Types, broker_id};
 
 type Failure<E = openraft::error::Infallible> = RPCError<NodeId, Member, RaftError<NodeId, E>>;
 
 /// Pause before a member that could not be reached is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// Notes what members answer.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    pub(crate) contacts: Arc<Contacts>,
+    /// This node's own log.
+    pub(crate) tail: Tail,
+    /// When this node started.
+    pub(crate) started: Instant,
+}
+
+impl Observer {
+    /// `last` is the last entry that the answer shows the member to have.
+    fn note(&self, term: u64, member: NodeId, last: Option<LogId>) {
+        let end = |last: Option<LogId>| last.map_or(0, |last| last.index.saturating_add(1));
+        let now = Monotonic::from_start(self.started.elapsed());
+        self.contacts.note(term, member, end(last), end(self.tail.last()), now);
+    }
+}
+
 /// Makes the links of one node.
 pub(crate) struct Network {
     me: Me,
     peers: Option<Arc<Peers>>,
+    observer: Observer,
 }
 
 impl Network {
     /// The network of a node that has peers.
-    pub(crate) fn of_several(me: Me, peers: Arc<Peers>) -> Self {
-        Self { me, peers: Some(peers) }
+    pub(crate) fn of_several(me: Me, peers: Arc<Peers>, observer: Observer) -> Self {
+        Self { me, peers: Some(peers), observer }
     }
 
     /// The network of a node that is alone: nobody is reached by it.
-    pub(crate) fn of_one(me: Me) -> Self {
-        Self { me, peers: None }
+    pub(crate) fn of_one(me: Me, observer: Observer) -> Self {
+        Self { me, peers: None, observer }
     }
 }
 
@@ -54,6 +77,7 @@ impl RaftNetworkFactory<Types> for Network {
             envelope: to.map(|to| self.me.envelope(to)),
             address: member.address.clone(),
             peers: self.peers.clone(),
+            observer: self.observer.clone(),
             is_down: false,
         }
     }
@@ -65,6 +89,7 @@ pub(crate) struct Link {
     envelope: Option<Envelope>,
     address: Option<String>,
     peers: Option<Arc<Peers>>,
+    observer: Observer,
     is_down: bool,
 }
 
@@ -120,10 +145,23 @@ impl RaftNetwork<Types> for Link {
         request: AppendEntriesRequest<Types>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, Failure> {
-        self.call(&request, |mut client, envelope, payload| async move {
-            client.append_entries(v1::RaftRequest { envelope: Some(envelope), payload: payload.into() }).await
-        })
-        .await
+        let sent = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
+        let answer = self
+            .call(&request, |mut client, envelope, payload| async move {
+                client
+                    .append_entries(v1::RaftRequest { envelope: Some(envelope), payload: payload.into() })
+                    .await
+            })
+            .await?;
+        let last = match &answer {
+            AppendEntriesResponse::Success => sent,
+            AppendEntriesResponse::PartialSuccess(last) => *last,
+            AppendEntriesResponse::Conflict => None,
+            // It follows another leader.
+            AppendEntriesResponse::HigherVote(_) => return Ok(answer),
+        };
+        self.observer.note(request.vote.leader_id().term, self.target, last);
+        Ok(answer)
     }
 
     async fn install_snapshot(
@@ -133,12 +171,17 @@ impl RaftNetwork<Types> for Link {
     ) -> Result<InstallSnapshotResponse<NodeId>, Failure<InstallSnapshotError>> {
         // Not into the JSON, which would spell out every byte as a number.
         let data = std::mem::take(&mut request.data);
-        self.call(&request, |mut client, envelope, payload| async move {
-            let (envelope, payload) = (Some(envelope), payload.into());
-            let piece = v1::InstallSnapshotRequest { envelope, payload, data: data.into() };
-            client.install_snapshot(piece).await
-        })
-        .await
+        let answer: InstallSnapshotResponse<NodeId> = self
+            .call(&request, |mut client, envelope, payload| async move {
+                let (envelope, payload) = (Some(envelope), payload.into());
+                let piece = v1::InstallSnapshotRequest { envelope, payload, data: data.into() };
+                client.install_snapshot(piece).await
+            })
+            .await?;
+        if answer.vote == request.vote {
+            self.observer.note(request.vote.leader_id().term, self.target, None);
+        }
+        Ok(answer)
     }
 
     async fn vote(

@@ -6,9 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use openraft::{ChangeMembers, Raft, ServerState};
+use openraft::{Raft, ServerState};
+use ottla_coordination::metadata::voters::{QuorumDescription, VoterChange};
 use ottla_coordination::metadata::{Command, FormCluster, Image, Response};
 use ottla_record::{BrokerId, ClusterId, DirectoryId, Incarnation};
 use ottla_rpc::control::Party;
@@ -23,12 +24,13 @@ use crate::identity::Identity;
 use crate::joining;
 use crate::log::Log;
 use crate::member::{Core, leads};
-use crate::network::Network;
+use crate::network::{Network, Observer};
 use crate::peers::{Me, Peers};
 use crate::pulse::Announcement;
 use crate::raft::{InUse, Member, broker_id, node_id, settings_alone, settings_of_several};
 use crate::snapshot::Snapshots;
 use crate::state_machine::StateMachine;
+use crate::voters;
 use crate::witness::Witness;
 
 /// The largest command. Commands are requests of clients, taken apart: the largest is a topic of 10,000 partitions with
@@ -149,17 +151,21 @@ impl Quorum {
         let (images, snapshots_written, tail) = (machine.images(), machine.snapshots_written(), log.tail());
 
         let me = Me { cluster: cluster_id, party };
+        let observer = Observer { contacts: Arc::default(), tail: tail.clone(), started: Instant::now() };
         let (settings, network) = match &joined {
             None => {
                 let settings = settings_alone().validate();
                 let settings = settings.map_err(|e| QuorumError::Stopped(e.to_string()))?;
-                (settings, Network::of_one(me))
+                (settings, Network::of_one(me, observer.clone()))
             }
-            Some(_) => (settings_of_several(), Network::of_several(me, Arc::clone(&peers))),
+            Some(_) => {
+                let network = Network::of_several(me, Arc::clone(&peers), observer.clone());
+                (settings_of_several(), network)
+            }
         };
         let raft =
             Raft::new(node_id(node), Arc::new(settings), network, log, machine).await.map_err(stopped)?;
-        let core = Arc::new(Core::new(raft, me, images, tail, peers));
+        let core = Arc::new(Core::new(raft, me, images, tail, peers, &observer));
         let mut quorum = Self { core, cluster: None, closed, snapshots_written };
         let started = match joined {
             None => quorum.lead(&dir).await,
@@ -225,40 +231,22 @@ impl Quorum {
         }
     }
 
-    /// Lets a member vote. It must be one already ([`Quorum::start`] sees to that), with this log directory.
-    pub async fn add_voter(&self, node: BrokerId, directory: DirectoryId) -> Result<(), MembershipError> {
-        self.check_change(node, directory)?;
-        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([node_id(node)]))).await
+    /// The quorum as its leader sees it, wherever that is.
+    ///
+    /// # Errors
+    /// No leader answers within this time.
+    pub async fn describe(&self, within: Duration) -> Result<QuorumDescription, MembershipError> {
+        voters::describe_wherever(&self.core, within).await
     }
 
-    /// Takes a member's vote. It stays a member, which follows the log.
-    pub async fn remove_voter(&self, node: BrokerId, directory: DirectoryId) -> Result<(), MembershipError> {
-        self.check_change(node, directory)?;
-        if self.cluster.as_ref().is_some_and(|cluster| cluster.lists(node)) {
-            return Err(MembershipError::Listed(node));
-        }
-        if self.core.membership().voter_ids().all(|voter| voter == node_id(node)) {
-            return Err(MembershipError::LastVoter(node));
-        }
-        self.change(ChangeMembers::RemoveVoters(BTreeSet::from([node_id(node)]))).await
-    }
-
-    fn check_change(&self, node: BrokerId, directory: DirectoryId) -> Result<(), MembershipError> {
-        let metrics = self.core.metrics();
-        if !leads(&metrics) {
-            return Err(MembershipError::NotLeader { leader: metrics.current_leader.and_then(broker_id) });
-        }
-        match self.core.member(node).is_some_and(|member| member.directory == directory) {
-            true => Ok(()),
-            false => Err(MembershipError::NoMember(node)),
-        }
-    }
-
-    async fn change(
-        &self,
-        change: ChangeMembers<crate::raft::NodeId, Member>,
-    ) -> Result<(), MembershipError> {
-        joining::change_members(&self.core, change, true).await.map_err(MembershipError::Failed)
+    /// Gives a vote to a member ([`Quorum::start`] sees to it that a node is one), or takes it, wherever the leader is. What is
+    /// not possible yet is tried again for this time.
+    ///
+    /// # Errors
+    /// It is refused, or no leader was found, and nothing was done; or the outcome is not known.
+    pub async fn change_voter(&self, change: VoterChange, within: Duration) -> Result<(), MembershipError> {
+        let listed = self.cluster.as_ref().map_or(&[][..], Cluster::listed);
+        voters::change_wherever(&self.core, change, listed, within).await
     }
 
     /// What this broker says of itself to the voters from here on. Where it is alone there is nobody to tell.

@@ -28,7 +28,7 @@ pub(crate) const PUBLISH_STREAM: &str = "/ottla.v1.Log/PublishStream";
 const VERSION: i16 = 1;
 
 /// Every method that is counted, and its name in the metrics. Paths come from clients, so others get no label.
-const METHODS: [(&str, &str); 30] = [
+const METHODS: [(&str, &str); 33] = [
     ("/ottla.v1.Log/Publish", "Publish"),
     (PUBLISH_STREAM, "PublishStream"),
     ("/ottla.v1.Log/Fetch", "Fetch"),
@@ -54,6 +54,9 @@ const METHODS: [(&str, &str); 30] = [
     ("/ottla.v1.Cluster/ListReassignments", "ListReassignments"),
     ("/ottla.v1.Cluster/ElectLeaders", "ElectLeaders"),
     ("/ottla.v1.Cluster/PlanMoves", "PlanMoves"),
+    ("/ottla.v1.Cluster/DescribeQuorum", "DescribeQuorum"),
+    ("/ottla.v1.Cluster/AddVoter", "AddVoter"),
+    ("/ottla.v1.Cluster/RemoveVoter", "RemoveVoter"),
     ("/grpc.health.v1.Health/Check", "HealthCheck"),
     ("/grpc.health.v1.Health/List", "HealthList"),
     ("/grpc.health.v1.Health/Watch", "HealthWatch"),

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use crate::deadline::Deadline;
 use crate::front::Front;
+use crate::quorum;
 use crate::rebalance;
 use crate::topics::{change_options, count, user_topics};
 
@@ -101,6 +102,33 @@ impl Cluster for ClusterService {
         request: Request<v1::PlanMovesRequest>,
     ) -> Result<Response<v1::PlanMovesResponse>, Status> {
         rebalance::plan(&self.front.node, request.into_inner()).map(Response::new).map_err(Status::from)
+    }
+
+    async fn describe_quorum(
+        &self,
+        _request: Request<v1::DescribeQuorumRequest>,
+    ) -> Result<Response<v1::DescribeQuorumResponse>, Status> {
+        quorum::describe(&self.front.node).await.map(Response::new).map_err(Status::from)
+    }
+
+    async fn add_voter(
+        &self,
+        request: Request<v1::AddVoterRequest>,
+    ) -> Result<Response<v1::AddVoterResponse>, Status> {
+        let within = change_options(&self.front, Deadline::of(&request), false).timeout;
+        let voter = request.into_inner().voter;
+        quorum::add_voter(&self.front.node, voter, within).await?;
+        Ok(Response::new(v1::AddVoterResponse {}))
+    }
+
+    async fn remove_voter(
+        &self,
+        request: Request<v1::RemoveVoterRequest>,
+    ) -> Result<Response<v1::RemoveVoterResponse>, Status> {
+        let within = change_options(&self.front, Deadline::of(&request), false).timeout;
+        let voter = request.into_inner().voter;
+        quorum::remove_voter(&self.front.node, voter, within).await?;
+        Ok(Response::new(v1::RemoveVoterResponse {}))
     }
 }
 

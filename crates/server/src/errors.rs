@@ -8,10 +8,12 @@ use ottla_node::admin::offsets::OffsetError;
 use ottla_node::admin::records::DeletionError;
 use ottla_node::coordination::group::GroupError;
 use ottla_node::coordination::metadata::plan::DrainError;
+use ottla_node::coordination::metadata::voters::VoterRefusal;
 use ottla_node::coordination::metadata::{
     AlterConfigError, BrokerError, ConfigResource, CreatePartitionsError, CreateTopicError, DeleteTopicError,
     ElectLeaderError, ReassignError,
 };
+use ottla_node::ports::VoterError;
 use ottla_node::producer_ids::ProducerIdError;
 use ottla_node::record::error::{BatchError, Refusal};
 use ottla_node::storage::AppendError;
@@ -276,6 +278,28 @@ pub(crate) fn election(error: &ElectLeaderError) -> Failure {
         ElectLeaderError::NotNeeded => KafkaError::ELECTION_NOT_NEEDED,
         ElectLeaderError::PreferredNotAvailable => KafkaError::PREFERRED_LEADER_NOT_AVAILABLE,
         ElectLeaderError::EligibleNotAvailable => KafkaError::ELIGIBLE_LEADERS_NOT_AVAILABLE,
+        _ => KafkaError::UNKNOWN_SERVER_ERROR,
+    };
+    Failure::new(code, error.to_string())
+}
+
+pub(crate) fn voter(error: &VoterError) -> Failure {
+    let code = match error {
+        VoterError::Unavailable(_) => KafkaError::NOT_CONTROLLER,
+        VoterError::OtherCluster { .. } => KafkaError::INCONSISTENT_CLUSTER_ID,
+        VoterError::Unknown(_) => KafkaError::REQUEST_TIMED_OUT,
+        VoterError::Refused(refusal) => match refusal {
+            VoterRefusal::Duplicate { .. } => KafkaError::DUPLICATE_VOTER,
+            VoterRefusal::NotFound { .. } | VoterRefusal::NoVoter(_) => KafkaError::VOTER_NOT_FOUND,
+            VoterRefusal::NoMember(_)
+            | VoterRefusal::Silent(_)
+            | VoterRefusal::Lagging { .. }
+            | VoterRefusal::Busy => KafkaError::REQUEST_TIMED_OUT,
+            VoterRefusal::OtherDirectory { .. } | VoterRefusal::LastVoter(_) | VoterRefusal::Listed(_) => {
+                KafkaError::INVALID_REQUEST
+            }
+            _ => KafkaError::UNKNOWN_SERVER_ERROR,
+        },
         _ => KafkaError::UNKNOWN_SERVER_ERROR,
     };
     Failure::new(code, error.to_string())

@@ -44,6 +44,7 @@ mod pages;
 mod peers;
 mod positions;
 mod publish;
+mod quorum;
 mod rebalance;
 mod reflection;
 mod router;

@@ -694,13 +694,18 @@ fn the_cluster_and_what_is_no_command() {
     let Some(session) = Session::start() else { return };
     let status = session.run(&["cluster", "status"], "");
     // Sizes of this machine's disk stand in it.
-    let steady: Vec<&str> = status.lines().filter(|line| !line.contains(" free")).collect();
+    let steady: Vec<&str> =
+        status.lines().filter(|line| !line.contains(" free") && !line.contains("  leader")).collect();
     expect![[r#"
         cluster UUID, controller broker 1
         0 topics with 0 partitions: 0 without a leader, 0 under-replicated
 
         BROKER  STATE    RACK  LEADS  REPLICAS  LISTENERS
              1  serving  -         0         0  PLAINTEXT://KAFKA API://API
+
+        metadata quorum: node 1 leads in term 1, voters 1, observers -
+
+        NODE  ROLE    LAG  LOG END  HEARD OF  DIRECTORY               CONTROL LISTENER
         [0]
     "#]]
     .assert_eq(&(steady.join("\n") + "\n"));
@@ -709,6 +714,18 @@ fn the_cluster_and_what_is_no_command() {
             .unwrap();
     assert_eq!(json["brokers"][0]["fenced"], false);
     assert!(json["log_dir"]["free_bytes"].as_u64().unwrap() > 0);
+    let alone = &json["quorum"]["members"][0];
+    assert_eq!((&alone["role"], &alone["lag"], &alone["address"]), (&"leader".into(), &0.into(), &().into()));
+    for taken in ["voter remove 1", "voter add 7", "voter add 1"] {
+        let words: Vec<&str> = ["cluster"].into_iter().chain(taken.split(' ')).collect();
+        let refused = session.run(&words, "");
+        let why = match taken {
+            "voter remove 1" => "cannot take the vote of node 1: node 1 is the only voter",
+            "voter add 7" => "Node 7 is no member of the metadata quorum yet",
+            _ => "The voter id for node 1 is already part of the set of voters",
+        };
+        assert!(refused.contains(why) && refused.ends_with("[1]\n"), "{refused}");
+    }
 
     session.check("topic list --broker 127.0.0.1:1 --timeout 300ms", expect![[r#"
         ottla: cannot list the topics: listing topics took longer than 300ms; the last attempt: no broker answered at http://127.0.0.1:1: Connection refused (os error 111)

@@ -35,6 +35,7 @@ mod kafka_tools;
 mod kill_nine;
 mod lifecycle;
 mod metrics;
+mod quorum_tools;
 mod reload;
 mod rust_client;
 mod rust_client_examples;

@@ -1,7 +1,8 @@
-//! `ottla cluster`: the brokers, what is wrong with any partition, and replicas and leaderships that move.
+//! `ottla cluster`: the brokers, what is wrong with any partition, who votes, and replicas and leaderships that move.
 
 mod elect;
 mod plan;
+mod quorum;
 mod reassign;
 mod throttle;
 
@@ -25,7 +26,7 @@ pub struct Cluster {
 
 #[derive(Debug, Subcommand)]
 enum ClusterCommand {
-    /// Shows the brokers, the controller, and partitions without a leader or with too few replicas in sync.
+    /// Shows the brokers, who votes on the cluster's metadata, and partitions without a leader or with too few replicas in sync.
     Status(Status),
     /// Moves partitions to other brokers, shows and cancels moves.
     Reassign(reassign::Reassign),
@@ -35,6 +36,9 @@ enum ClusterCommand {
     Balance(plan::Balance),
     /// Plans how a broker gets rid of everything, its leaderships first; then does it.
     Drain(plan::Drain),
+    /// Gives nodes a vote on the cluster's metadata, or takes it.
+    #[command(subcommand)]
+    Voter(quorum::Voter),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +55,7 @@ impl Cluster {
             ClusterCommand::Elect(elect) => elect.execute(&client, output).await,
             ClusterCommand::Balance(balance) => balance.execute(&client, output).await,
             ClusterCommand::Drain(drain) => drain.execute(&client, output).await,
+            ClusterCommand::Voter(voter) => voter.execute(&client, output).await,
         })
     }
 }
@@ -62,6 +67,8 @@ impl Status {
         let cluster = client.admin().describe_cluster().await.map_err(asked)?;
         let disk = client.admin().describe_log_dir(&[]).await.map_err(asked)?;
         let used: i64 = disk.logs.iter().map(|log| log.size_bytes).sum();
+        // Whoever looks for what is wrong wants the rest all the more while nobody leads.
+        let quorum = client.admin().describe_quorum().await;
         if output.is_json() {
             let mut status = as_json(&cluster);
             if let Some(status) = status.as_object_mut() {
@@ -70,6 +77,7 @@ impl Status {
                     "log_bytes": used,
                 });
                 status.insert("log_dir".to_owned(), log_dir);
+                status.insert("quorum".to_owned(), quorum.ok().as_ref().map_or(json!(null), quorum::as_json));
             }
             return output.json(&status);
         }
@@ -92,7 +100,16 @@ impl Status {
             bytes(disk.total_bytes)
         ))?;
         output.text("")?;
-        output.table(&table(&cluster))
+        output.table(&table(&cluster))?;
+        output.text("")?;
+        match &quorum {
+            Ok(quorum) => {
+                output.text(quorum::headline(quorum))?;
+                output.text("")?;
+                output.table(&quorum::table(quorum))
+            }
+            Err(error) => output.text(format_args!("metadata quorum: {error}")),
+        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`election`] | who leads a partition, and what happens to its in-sync replicas when a broker goes or returns |
 //! | [`liveness`] | which brokers live, and so whom the controller fences and unfences |
 //! | [`snapshot`] | the image as bytes, and back |
+//! | [`voters`] | who votes in the quorum that orders the commands, and who may be given a vote |
 //!
 //! A request with Kafka's `validate_only` is no command: [`Image::preview`] answers it without the quorum.
 
@@ -33,6 +34,7 @@ pub mod reassignment;
 pub mod response;
 pub mod snapshot;
 pub mod topic;
+pub mod voters;
 
 mod apply;
 

@@ -7,6 +7,7 @@ pub mod configs;
 pub mod epochs;
 pub mod log_directories;
 pub mod offsets;
+pub mod quorum;
 pub mod reassignments;
 pub mod records;
 pub mod topics;

@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use ottla_coordination::metadata::Command;
 use ottla_coordination::metadata::liveness::{Event, Heartbeat};
+use ottla_coordination::metadata::voters::VoterChange;
 use ottla_record::BrokerEpoch;
 use ottla_rpc::control::v1;
 use ottla_rpc::control::v1::control_server::Control;
-use ottla_rpc::control::v1::{join_response, propose_response};
+use ottla_rpc::control::v1::{
+    change_voter_response, describe_quorum_response, join_response, propose_response,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Node, Running};
-use crate::error::ProposeError;
+use crate::error::{MembershipError, ProposeError};
 use crate::joining;
 use crate::member::leads;
 use crate::quorum::MAX_COMMAND_BYTES;
+use crate::voters;
 
 /// Answers to heartbeats that wait for their broker. One that does not read them has its stream ended.
 const MAX_ANSWERS: usize = 16;
@@ -45,9 +49,7 @@ impl Control for ControlService {
         let wish = joining::Wish { party: call.from, address, votes: may_vote };
         let outcome = match joining::admit(&running.core, wish).await {
             joining::Outcome::Member(member) => join_response::Outcome::Member(member),
-            joining::Outcome::NotLeader(leader) => {
-                join_response::Outcome::NotLeader(v1::NotLeader { leader: leader.map(|l| l.get()) })
-            }
+            joining::Outcome::NotLeader(leader) => join_response::Outcome::NotLeader(not_leader(leader)),
             joining::Outcome::Later(why) => join_response::Outcome::Later(why),
         };
         Ok(Response::new(v1::JoinResponse { outcome: Some(outcome) }))
@@ -72,12 +74,48 @@ impl Control for ControlService {
                 propose_response::Outcome::Applied(applied)
             }
             Err(ProposeError::NotLeader { leader }) => {
-                let leader = leader.map(|leader| leader.get());
-                propose_response::Outcome::NotLeader(v1::NotLeader { leader })
+                propose_response::Outcome::NotLeader(not_leader(leader))
             }
             Err(e) => return Err(Status::unknown(e.to_string())),
         };
         Ok(Response::new(v1::ProposeResponse { outcome: Some(outcome) }))
+    }
+
+    async fn describe_quorum(
+        &self,
+        request: Request<v1::DescribeQuorumRequest>,
+    ) -> Result<Response<v1::DescribeQuorumResponse>, Status> {
+        let (running, _) = self.0.admit(request.into_inner().envelope)?;
+        let outcome = match voters::describe(&running.core) {
+            Ok(quorum) => describe_quorum_response::Outcome::Quorum(voters::told(quorum)),
+            Err(MembershipError::NotLeader { leader }) => {
+                describe_quorum_response::Outcome::NotLeader(not_leader(leader))
+            }
+            Err(error) => return Err(Status::unknown(error.to_string())),
+        };
+        Ok(Response::new(v1::DescribeQuorumResponse { outcome: Some(outcome) }))
+    }
+
+    async fn change_voter(
+        &self,
+        request: Request<v1::ChangeVoterRequest>,
+    ) -> Result<Response<v1::ChangeVoterResponse>, Status> {
+        let v1::ChangeVoterRequest { envelope, change } = request.into_inner();
+        let (running, _) = self.0.admit(envelope)?;
+        let change: VoterChange = serde_json::from_slice(&change)
+            .map_err(|e| Status::invalid_argument(format!("field change: {e}")))?;
+        let outcome = match voters::change(&running.core, change, &self.0.listed).await {
+            Ok(()) => change_voter_response::Outcome::Changed(v1::VoterChanged {}),
+            Err(MembershipError::NotLeader { leader }) => {
+                change_voter_response::Outcome::NotLeader(not_leader(leader))
+            }
+            Err(MembershipError::Refused(refusal)) => {
+                let json = serde_json::to_vec(&refusal).map_err(|e| Status::internal(e.to_string()))?;
+                change_voter_response::Outcome::Refused(json.into())
+            }
+            Err(error) => return Err(Status::unknown(error.to_string())),
+        };
+        Ok(Response::new(v1::ChangeVoterResponse { outcome: Some(outcome) }))
     }
 
     async fn heartbeat(
@@ -114,6 +152,10 @@ impl Control for ControlService {
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+}
+
+fn not_leader(leader: Option<ottla_record::BrokerId>) -> v1::NotLeader {
+    v1::NotLeader { leader: leader.map(|leader| leader.get()) }
 }
 
 async fn next(beats: &mut Streaming<v1::HeartbeatRequest>) -> Result<Option<v1::HeartbeatRequest>, Status> {

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ottla_coordination::metadata::voters::{VoterChange, VoterRefusal};
 use ottla_coordination::metadata::{Image, ImageHash};
-use ottla_quorum::{Announcement, ControlConfig, ControlListener, LivenessConfig, ProposeError, Voter};
+use ottla_quorum::{
+    Announcement, ControlConfig, ControlListener, LivenessConfig, MembershipError, ProposeError, Voter,
+};
 use ottla_record::BrokerEpoch;
 
 use super::*;
@@ -403,32 +406,140 @@ async fn one_becomes_three() {
     assert!(matches!(error, QuorumError::NotAlone { .. }), "{error}");
 }
 
+fn add(nodes: &Nodes, n: usize) -> VoterChange {
+    VoterChange::Add { node: BrokerId::new(i32::try_from(n).unwrap()), directory: nodes.directory(n) }
+}
+
+fn remove(nodes: &Nodes, n: usize) -> VoterChange {
+    VoterChange::Remove { node: BrokerId::new(i32::try_from(n).unwrap()), directory: nodes.directory(n) }
+}
+
+async fn change(node: &Quorum, change: VoterChange) -> Result<(), MembershipError> {
+    within(node.change_voter(change, Duration::from_secs(10))).await
+}
+
+/// Who votes, as the leader tells a node.
+async fn voters(node: &Quorum) -> Vec<i32> {
+    let quorum = within(node.describe(Duration::from_secs(10))).await.unwrap();
+    quorum.members.iter().filter(|member| member.votes).map(|member| member.node.get()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn voters_are_added_and_removed_while_it_runs() {
     let nodes = Nodes::start(1, 3).await;
     let leader = nodes.node(1);
-    for n in [2, 3] {
-        let node = BrokerId::new(n);
-        within(leader.add_voter(node, nodes.directory(usize::try_from(n).unwrap()))).await.unwrap();
-    }
+    // Whoever is asked, the leader does it.
+    change(leader, add(&nodes, 2)).await.unwrap();
+    change(nodes.node(3), add(&nodes, 3)).await.unwrap();
     assert_eq!(leader.status().voters, 3);
     ok(leader, set("g", 45_000)).await;
-    within(leader.remove_voter(BrokerId::new(3), nodes.directory(3))).await.unwrap();
+    change(nodes.node(2), remove(&nodes, 3)).await.unwrap();
     assert_eq!(leader.status().voters, 2);
     let mut text = String::new();
-    for (node, directory) in [(1, nodes.directory(1)), (2, nodes.directory(3)), (9, nodes.directory(3))] {
-        text += &format!("{}\n", leader.remove_voter(BrokerId::new(node), directory).await.unwrap_err());
+    let stranger = VoterChange::Remove { node: BrokerId::new(2), directory: nodes.directory(3) };
+    for (node, asked) in [(1, remove(&nodes, 1)), (2, stranger), (3, add(&nodes, 2))] {
+        text += &format!("{}\n", change(nodes.node(node), asked).await.unwrap_err());
     }
-    text +=
-        &format!("{}\n", nodes.node(2).add_voter(BrokerId::new(3), nodes.directory(3)).await.unwrap_err());
     expect_test::expect![[r#"
         node 1 is listed in controller.quorum.voters: take it out there first
-        node 2 with this log directory is no member of the metadata quorum
-        node 9 with this log directory is no member of the metadata quorum
-        this node does not lead the metadata quorum
+        Cannot remove node 2 with log directory AAMDAwMDAwMDAwMDAwMDAw from the set of voters: it is not in there.
+        The voter id for node 2 is already part of the set of voters, with log directory AAICAgICAgICAgICAgICAg.
     "#]]
     .assert_eq(&text);
     nodes.converge().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_removed_hands_over_and_follows() {
+    let mut nodes = Nodes::start(1, 3).await;
+    for n in [2, 3] {
+        change(nodes.node(1), add(&nodes, n)).await.unwrap();
+    }
+    ok(nodes.node(1), set("g", 45_000)).await;
+    // Nobody is listed any more: the votes stand in the log.
+    nodes.voters = 0;
+    for n in 1..=3 {
+        nodes.kill(n).await;
+    }
+    for n in 1..=3 {
+        nodes.run(n).await;
+    }
+    let leader = nodes.leader().await;
+    let since = Instant::now();
+    change(nodes.node(leader), remove(&nodes, leader)).await.unwrap();
+    let removed = since.elapsed();
+    let next = nodes.leader().await;
+    println!("removed after {removed:?}, another leads after {:?}", since.elapsed());
+    assert_ne!(next, leader);
+    let others: Vec<i32> = [1, 2, 3].into_iter().filter(|n| *n != i32::try_from(leader).unwrap()).collect();
+    assert_eq!(voters(nodes.node(next)).await, others);
+    // It is a learner, with all that the others have.
+    within(nodes.node(leader).ready()).await.unwrap();
+    ok(nodes.node(leader), set("g", 46_000)).await;
+    nodes.converge().await;
+    assert_eq!(voters(nodes.node(leader)).await, others);
+    // And may vote again.
+    change(nodes.node(leader), add(&nodes, leader)).await.unwrap();
+    assert_eq!(voters(nodes.node(next)).await, [1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_voter_is_removed_and_comes_back_as_what_it_is() {
+    let mut nodes = Nodes::start(1, 3).await;
+    for n in [2, 3] {
+        change(nodes.node(1), add(&nodes, n)).await.unwrap();
+    }
+    nodes.kill(3).await;
+    change(nodes.node(2), remove(&nodes, 3)).await.unwrap();
+    assert_eq!(voters(nodes.node(2)).await, [1, 2]);
+    for n in 45_000..45_020 {
+        ok(nodes.node(2), set("g", n)).await;
+    }
+    let refused =
+        within(nodes.node(2).change_voter(add(&nodes, 3), Duration::from_secs(3))).await.unwrap_err();
+    let not_there =
+        matches!(refused, MembershipError::Refused(VoterRefusal::Lagging { .. } | VoterRefusal::Silent(_)));
+    assert!(not_there, "{refused}");
+    nodes.run_ready(3).await;
+    assert_eq!(voters(nodes.node(3)).await, [1, 2]);
+    change(nodes.node(3), add(&nodes, 3)).await.unwrap();
+    assert_eq!(voters(nodes.node(3)).await, [1, 2, 3]);
+    nodes.converge().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_tells_how_far_everybody_is() {
+    let mut nodes = Nodes::start(1, 3).await;
+    change(nodes.node(1), add(&nodes, 2)).await.unwrap();
+    ok(nodes.node(1), set("g", 45_000)).await;
+    let end = nodes.node(1).status().last_index.unwrap() + 1;
+    let described = || async {
+        let quorum = within(nodes.node(3).describe(Duration::from_secs(10))).await.unwrap();
+        quorum.members.iter().all(|member| member.log_end == Some(end)).then_some(quorum)
+    };
+    let mut quorum = described().await;
+    while quorum.is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        quorum = described().await;
+    }
+    let quorum = quorum.unwrap();
+    assert_eq!((quorum.leader, quorum.high_watermark), (BrokerId::new(1), Some(end)));
+    for (member, n) in quorum.members.iter().zip(1..) {
+        assert_eq!((member.node.get(), member.votes), (n, n < 3));
+        assert_eq!(member.directory, nodes.directory(usize::try_from(n).unwrap()));
+        let (silent, behind_for) = (member.silent.unwrap(), member.behind_for.unwrap());
+        assert!(silent < Duration::from_secs(2) && behind_for < Duration::from_secs(2), "{member:?}");
+    }
+    // A member that is gone falls silent, and falls behind.
+    nodes.kill(3).await;
+    ok(nodes.node(1), set("g", 45_001)).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let quorum = within(nodes.node(2).describe(Duration::from_secs(10))).await.unwrap();
+    let gone = &quorum.members[2];
+    assert_eq!(quorum.lag(gone), Some(1));
+    assert!(gone.silent.unwrap() >= Duration::from_secs(1), "{gone:?}");
+    assert!(gone.behind_for.unwrap() >= Duration::from_secs(1), "{gone:?}");
+    assert!(quorum.members[1].silent.unwrap() < Duration::from_secs(1), "{quorum:?}");
 }
 
 /// Registers a node as a broker, which heartbeats from then on; its epoch.
