@@ -92,7 +92,8 @@ fn judge_with(judge: &Path, mutant: &str, search: &Search) -> anyhow::Result<(bo
 /// Patches a copy of the sources and builds the judge from it.
 fn build(root: &Path, scratch: &Path, mutants: &[Mutant]) -> anyhow::Result<PathBuf> {
     let (patched, source) = (scratch.join("patched"), scratch.join("source"));
-    // What it uses of others is built there already, and the copy's own crates are told apart by their place.
+    // What it uses of others is built there once for all. Its own crates take the place of the project's there: the next build of those
+    // compiles them again.
     let target = it::project::target();
     if patched.exists() {
         fs::remove_dir_all(&patched)?;

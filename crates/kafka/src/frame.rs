@@ -6,6 +6,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 /// Bytes asked of the socket at once while the length of the next request is not known.
 pub(crate) const CHUNK: usize = 256 << 10;
 
+/// The same of a connection that has been quiet, as long as its requests are small: one that sends a heartbeat every few seconds would
+/// otherwise map a whole chunk for each, touch its first page, and unmap it.
+pub(crate) const FIRST: usize = 4 << 10;
+
 /// While this much room is left, a receive buffer is not grown: growing copies it with all its unused room, which only then
 /// becomes resident. A thousand connections that begin a large request and stop would hold a thousand chunks.
 const ENOUGH_ROOM: usize = 64 << 10;
@@ -18,6 +22,8 @@ const KEEP_AT_MOST: usize = 2 << 20;
 pub(crate) struct FrameBuffer {
     bytes: BytesMut,
     max_frame: usize,
+    /// A read has found more than [`FIRST`] since the memory was last given back.
+    busy: bool,
 }
 
 /// A length that no request can have.
@@ -32,7 +38,7 @@ pub(crate) enum FrameError {
 impl FrameBuffer {
     pub(crate) fn new(max_frame: usize) -> Self {
         // Nothing is allocated before the first byte comes: most connections idle.
-        Self { bytes: BytesMut::new(), max_frame }
+        Self { bytes: BytesMut::new(), max_frame, busy: false }
     }
 
     /// Takes the next whole request, without its length.
@@ -75,6 +81,14 @@ impl FrameBuffer {
     /// Once the length is known that is exactly what is missing, so that the request after it starts a buffer of its own
     /// and need not be moved. It grows with what has arrived, never by what a length claims.
     pub(crate) fn room(&mut self, allowed: usize) -> Limit<&mut BytesMut> {
+        // What lies here and is not whole did not fit into the read before.
+        self.busy |= !self.bytes.is_empty();
+        if !self.busy {
+            if !self.bytes.try_reclaim(FIRST) {
+                self.bytes = BytesMut::with_capacity(FIRST);
+            }
+            return (&mut self.bytes).limit(FIRST.min(allowed).max(1));
+        }
         let missing = match self.frame_length() {
             Ok(Some(length)) => (4 + length).saturating_sub(self.bytes.len()),
             _ => CHUNK,
@@ -90,7 +104,9 @@ impl FrameBuffer {
             }
         }
         if self.bytes.capacity() - self.bytes.len() < wanted.min(ENOUGH_ROOM) {
-            self.bytes.reserve(wanted.max(CHUNK));
+            // A chunk in all takes the place of a first small buffer; what has outgrown a chunk grows by what is wanted.
+            let more = CHUNK.checked_sub(self.bytes.len()).filter(|_| self.bytes.capacity() < CHUNK);
+            self.bytes.reserve(more.filter(|more| *more > 0).unwrap_or_else(|| wanted.max(CHUNK)));
         }
         let room = self.bytes.capacity() - self.bytes.len();
         (&mut self.bytes).limit(wanted.min(room))
@@ -100,6 +116,7 @@ impl FrameBuffer {
     pub(crate) fn release(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = BytesMut::new();
+            self.busy = false;
         }
     }
 
@@ -177,6 +194,26 @@ mod tests {
             places.insert(buffer.next_frame().unwrap().unwrap().as_ptr());
         }
         assert_eq!(places.len(), 1, "each request was gone when the next one came");
+    }
+
+    #[test]
+    fn a_chunk_is_taken_only_for_requests_that_need_it_and_until_the_next_pause() {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        let small = |buffer: &mut FrameBuffer| {
+            feed(buffer, &[0, 0, 0, 3, 1, 2, 3]);
+            assert_eq!(buffer.next_frame().unwrap().unwrap(), &[1, 2, 3][..]);
+            buffer.bytes.capacity()
+        };
+        for _ in 0..3 {
+            assert!(small(&mut buffer) <= FIRST);
+        }
+        let large = vec![7; 10_000];
+        feed(&mut buffer, &10_000_i32.to_be_bytes());
+        feed(&mut buffer, &large);
+        assert_eq!(buffer.next_frame().unwrap().unwrap(), large);
+        assert!(small(&mut buffer) > FIRST);
+        buffer.release();
+        assert!(small(&mut buffer) <= FIRST);
     }
 
     #[test]
