@@ -142,6 +142,9 @@ impl Run {
         cluster.create_topic(TOPIC, PARTITIONS, &[]);
         // Groups commit at any time, also while too few replicas are in sync.
         cluster.expect_log("a coordinator's records were not appended");
+        // A broker that stops waits for connections that a cut has left half-open.
+        cluster.expect_log("did not take their answers in");
+        cluster.expect_log("the metadata quorum is still in use and ends with the process");
         // Kafka has no API listener.
         let kafka = cluster.bootstrap();
         let api = (options.broker == BrokerKind::Ottla).then(|| cluster.api_bootstrap());
