@@ -18,7 +18,14 @@ const LISTED_FOR: Duration = Duration::from_secs(9);
 /// What is known of the brokers that this node has seen alive.
 #[derive(Debug)]
 pub(crate) struct Departed {
-    seen: Mutex<BTreeMap<BrokerId, Standing>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The version of the image that was followed last.
+    version: u64,
+    seen: BTreeMap<BrokerId, Standing>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +37,24 @@ enum Standing {
 impl Departed {
     /// Whoever is fenced in this image has been gone for long, or is not there yet.
     pub(crate) fn new(image: &Image, now: Instant) -> Self {
-        let departed = Self { seen: Mutex::default() };
-        departed.recently(image, now);
+        let departed = Self { known: Mutex::default() };
+        departed.follow(image, now);
         departed
     }
 
-    /// Follows an image, and says who has left a moment ago.
-    pub(crate) fn recently(&self, image: &Image, now: Instant) -> Vec<BrokerId> {
-        let mut seen = self.seen.lock();
-        let stands = |broker: &Broker| match (broker.fenced, seen.get(&broker.id)) {
-            (false, _) => Some(Standing::Active),
-            (true, Some(Standing::Active)) => Some(Standing::Left(now)),
-            (true, before) => before.copied(),
-        };
-        *seen = image.brokers().filter_map(|broker| Some((broker.id, stands(broker)?))).collect();
+    /// Follows an image, and says who has left a moment ago. An image that is older than one before only says that.
+    pub(crate) fn follow(&self, image: &Image, now: Instant) -> Vec<BrokerId> {
+        let mut known = self.known.lock();
+        let Known { version, seen } = &mut *known;
+        if image.version() >= *version {
+            let stands = |broker: &Broker| match (broker.fenced, seen.get(&broker.id)) {
+                (false, _) => Some(Standing::Active),
+                (true, Some(Standing::Active)) => Some(Standing::Left(now)),
+                (true, before) => before.copied(),
+            };
+            *seen = image.brokers().filter_map(|broker| Some((broker.id, stands(broker)?))).collect();
+            *version = image.version();
+        }
         let is_recent = |standing: &Standing| matches!(standing, Standing::Left(left) if now.saturating_duration_since(*left) < LISTED_FOR);
         seen.iter().filter(|(_, standing)| is_recent(standing)).map(|(broker, _)| *broker).collect()
     }
@@ -100,7 +111,7 @@ mod tests {
         let departed = Departed::new(&cluster.0, start);
         let recently = |cluster: &Cluster, seconds: f64| -> Vec<i32> {
             let now = start + Duration::from_secs_f64(seconds);
-            departed.recently(&cluster.0, now).iter().map(|broker| broker.get()).collect()
+            departed.follow(&cluster.0, now).iter().map(|broker| broker.get()).collect()
         };
         // Not there yet is not gone.
         assert_eq!(recently(&cluster, 0.0), [0; 0]);
@@ -129,6 +140,6 @@ mod tests {
         cluster.unfence(1, epoch);
         cluster.fence(1, epoch);
         let now = Instant::now();
-        assert_eq!(Departed::new(&cluster.0, now).recently(&cluster.0, now), []);
+        assert_eq!(Departed::new(&cluster.0, now).follow(&cluster.0, now), []);
     }
 }

@@ -218,7 +218,9 @@ impl Node {
                 return in_doubt.into_iter().map(|(broker, _)| broker).collect();
             }
             // Neither the end of a doubt nor its age is an event: both are looked at again.
-            let _ = tokio::time::timeout(LOOKED_AGAIN_AFTER, images.changed()).await;
+            if let Ok(Err(_ended)) = tokio::time::timeout(LOOKED_AGAIN_AFTER, images.changed()).await {
+                return in_doubt.into_iter().map(|(broker, _)| broker).collect();
+            }
         }
     }
 
@@ -227,7 +229,7 @@ impl Node {
         &self,
         image: &'image Image,
     ) -> impl Iterator<Item = &'image Arc<Broker>> + use<'image> {
-        let departed = self.departed.recently(image, Instant::now());
+        let departed = self.departed.follow(image, Instant::now());
         image.brokers().filter(move |broker| !broker.fenced || departed.contains(&broker.id))
     }
 
@@ -375,7 +377,7 @@ impl Node {
             let Some(node) = node.upgrade() else { return };
             let (hosting, topics, random) = (Arc::clone(&hosting), node.topics(), node.random);
             let version = image.version();
-            node.departed.recently(&image, Instant::now());
+            node.departed.follow(&image, Instant::now());
             let older = std::mem::replace(&mut followed_image, Arc::clone(&image));
             // Logs are opened and deleted here, which waits for the disk.
             let of_hosting = Arc::clone(&image);

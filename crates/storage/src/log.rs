@@ -141,7 +141,6 @@ impl Log {
             Incoming { header, records: batch.records() }
         });
         let incoming: InlineVec<Incoming<'_>> = incoming.collect();
-        let bytes: u64 = incoming.as_slice().iter().map(|batch| batch.header.len() as u64).sum();
         for batch in incoming.as_slice() {
             let marker = marker_of(&batch.header, batch.records)?;
             let verdict = self.producers.check(&batch.header, marker.as_ref());
@@ -149,6 +148,7 @@ impl Log {
                 // What follows a batch that found no space is out of sequence. A producer that hears so takes its own
                 // batches for lost and may send again, under a new epoch, what other partitions have; it hears of the disk instead.
                 Err(AppendError::OutOfOrderSequence { .. }) => {
+                    let bytes = incoming.as_slice().iter().map(|batch| batch.header.len() as u64).sum();
                     self.root.space().left_after(&**self.root.disk(), bytes, now.monotonic).and(verdict)
                 }
                 verdict => verdict,

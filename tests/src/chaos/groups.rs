@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
 use crate::cluster::Cluster;
 use crate::history::Stored;
@@ -36,6 +36,8 @@ pub(super) struct Readers {
     /// The highest offsets that members were told are committed.
     committed: BTreeMap<i32, i64>,
     doubles: usize,
+    /// What a member said that must not happen. It stays, however often somebody asks.
+    failed: Option<String>,
 }
 
 impl Readers {
@@ -76,13 +78,22 @@ impl Readers {
             Member::start_program(program()?, &membership, &member, scratch, &sender)
         };
         let members = MEMBERS.iter().map(start).collect::<anyhow::Result<_>>()?;
-        Ok(Self { name, members, heard, given: BTreeSet::new(), committed: BTreeMap::new(), doubles: 0 })
+        Ok(Self {
+            name,
+            members,
+            heard,
+            given: BTreeSet::new(),
+            committed: BTreeMap::new(),
+            doubles: 0,
+            failed: None,
+        })
     }
 
     /// Takes in what members said since the last time. An error: one failed, or ended.
     pub(super) fn listen(&mut self) -> anyhow::Result<()> {
         while let Ok((member, event)) = self.heard.try_recv() {
-            match event.map_err(anyhow::Error::msg).with_context(|| member.clone())? {
+            let event = event.unwrap_or_else(|error| Event::Failed { error });
+            match event {
                 Event::Record { partition, offset } => {
                     self.doubles += usize::from(!self.given.insert((partition, offset)));
                 }
@@ -92,10 +103,13 @@ impl Readers {
                         *known = offset.max(*known);
                     }
                 }
-                Event::Failed { error } => anyhow::bail!("{member} failed: {error}"),
+                Event::Failed { error } => {
+                    self.failed.get_or_insert_with(|| format!("{member} failed: {error}"));
+                }
                 Event::Assigned { .. } | Event::Revoked { .. } | Event::Retried { .. } | Event::Closed => {}
             }
         }
+        ensure!(self.failed.is_none(), "{}", self.failed.as_deref().unwrap_or_default());
         for member in &mut self.members {
             let ended = member.ended()?;
             ensure!(ended.is_none(), "{} ended, {ended:?}: {}", member.name, member.last_words());

@@ -86,8 +86,7 @@ pub(super) fn document(machine: &Machine, rounds: usize, run: &Run) -> String {
          broker process's own.\n\n\
          - **Heartbeats**: 1,000 groups of five members, 5,000 connections, on Kafka {KAFKA_VERSION} (`-Xmx512m`, G1, logging off) and then on Ottla.\n  \
            Packed: 64 on their way together. Paced: each member every 3 s, as Kafka's clients do, so the broker wakes for every single\n  \
-           one, and finds what belongs to the member where it was left three seconds before. What that costs is the machine's: on a virtual\n  \
-           one, reading a page that nobody has read for seconds can take ten microseconds. Kafka's figure tells how much it is here.\n  \
+           one, and finds what belongs to the member where it was left three seconds before.\n  \
            Memory is what the members added to their connections, before the first heartbeat; what the groups themselves take is counted by\n  \
            allocations in `crates/coordination/src/group/groups/tests/memory.rs`: an offset less than 80 bytes, a group with one less than\n  \
            2 KiB, a member less than 1 KiB beside what it says.\n\
