@@ -8,7 +8,7 @@ use it::history::{Stored, Violation, check};
 use it::raw::{self, api, error};
 use it::tools::{self, Tool};
 use it::wait;
-use it::writer::Writer;
+use it::writer::{Library, Writer};
 
 const TOPIC: &str = "orders";
 const PARTITIONS: i32 = 3;
@@ -19,6 +19,9 @@ const RECOVERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Nobody waits for a leader to be missed: leaderships move before a broker stops. Far above what it takes, for a busy machine.
 const RESTART_PAUSE: Duration = Duration::from_millis(1_500);
+
+/// Two seconds until a publisher takes a broker for gone, some for the next leader, and as much again for a busy machine.
+const SILENCE_BORNE: Duration = Duration::from_secs(8);
 
 /// Two writers on a fresh topic of a fresh cluster.
 struct Story {
@@ -129,6 +132,27 @@ fn a_silent_leader_is_replaced_and_speaks_again() {
     story.cluster.thaw(leader);
     story.cluster.wait_in_sync(TOPIC);
     story.go_on();
+    story.end();
+}
+
+/// A connection over which nothing comes is given up by its pings after 15 s. A publisher that waits for an answer does not wait so long.
+#[test]
+fn a_rust_publisher_leaves_a_broker_that_falls_silent() {
+    let cluster = Plan::under_test(3).start();
+    cluster.create_topic(TOPIC, PARTITIONS, &[]);
+    let bootstrap = cluster.api_bootstrap();
+    let mut writer = Writer::start_of(Library::Rust, &bootstrap, TOPIC, "a", PARTITIONS, 300);
+    writer.wait_progress(SOME, RECOVERED_WITHIN).unwrap();
+    let mut story = Story { cluster, writers: vec![writer] };
+    // The one that it is connected to, and that leads a partition.
+    let frozen = Instant::now();
+    story.cluster.freeze(1);
+    story.go_on();
+    let outage = story.longest_gap(frozen);
+    eprintln!("outage {outage:?}");
+    assert!(outage < SILENCE_BORNE, "the publisher waited {outage:?}");
+    story.cluster.thaw(1);
+    story.cluster.wait_in_sync(TOPIC);
     story.end();
 }
 

@@ -115,7 +115,18 @@ async fn nobody_is_sent_to_a_leader_that_has_just_hung_up() {
     };
     assert_eq!(told(&mut client).await, (ErrorCode::NONE, 1));
     cluster.set_gate(2, false);
-    until(&mut client, (ErrorCode::LEADER_NOT_AVAILABLE, -1)).await;
+    // The answer waits for the next leader, and there is none.
+    let refused = async {
+        loop {
+            let asked = tokio::time::Instant::now();
+            let answer = told(&mut client).await;
+            if answer == (ErrorCode::LEADER_NOT_AVAILABLE, -1) {
+                return asked.elapsed();
+            }
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), refused).await.unwrap();
+    assert!(waited > Duration::from_millis(100), "the first answer after the break came in {waited:?}");
     // The leader itself has no doubt.
     assert_eq!(told(&mut cluster.client(1).await).await, (ErrorCode::NONE, 1));
     // The metadata still has it for the leader: after a second it is believed again.
