@@ -112,6 +112,13 @@ impl FrameBuffer {
         (&mut self.bytes).limit(wanted.min(room))
     }
 
+    /// Gives the memory back if nothing is in it and it is little: to take it again costs less than to be woken later to give it back.
+    pub(crate) fn release_small(&mut self) {
+        if !self.busy {
+            self.release();
+        }
+    }
+
     /// Gives the memory back if nothing is in it.
     pub(crate) fn release(&mut self) {
         if self.bytes.is_empty() {

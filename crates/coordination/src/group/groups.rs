@@ -1,6 +1,7 @@
 //! The coordinator of one partition of `__consumer_offsets`: all its groups, and their offsets.
 
 mod administration;
+mod by_name;
 mod committing;
 mod consuming;
 mod retention;
@@ -9,12 +10,13 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ottla_record::{Monotonic, Now};
 
 use self::administration::Deletion;
+use self::by_name::ByName;
 use self::retention::Sweep;
 use self::timers::Timers;
 use super::classic::{ClassicGroup, Retention, Turn};
@@ -48,7 +50,7 @@ pub const MAX_TEXT: usize = 32_767 - 37;
 #[derive(Clone, Debug)]
 pub struct Groups<W> {
     settings: Arc<GroupSettings>,
-    groups: BTreeMap<GroupId, Group<W>>,
+    groups: ByName<Group<W>>,
     offsets: Offsets,
     timers: Timers,
     topics: Topics,
@@ -73,7 +75,7 @@ impl<W> Groups<W> {
     pub fn new(settings: impl Into<Arc<GroupSettings>>) -> Self {
         Self {
             settings: settings.into(),
-            groups: BTreeMap::new(),
+            groups: ByName::new(),
             offsets: Offsets::default(),
             timers: Timers::default(),
             topics: Topics::new(),
@@ -114,7 +116,7 @@ impl<W> Groups<W> {
 
     /// The first broken invariant, in words.
     pub fn check_invariants(&self) -> Result<(), String> {
-        for (id, group) in &self.groups {
+        for (id, group) in self.groups.iter() {
             group.check_invariants().map_err(|why| format!("group {id}: {why}"))?;
             if !self.timers.covers(id, group.due()) {
                 return Err(format!("group {id}: no timer at {:?}", group.due()));
@@ -179,10 +181,13 @@ impl<W> Groups<W> {
         let Group::Classic(classic) = group else {
             return step.replies.push((waiter, response(Err(GroupError::UnknownMemberId))));
         };
-        let before = classic.generation();
+        let before = (classic.generation(), classic.due());
         decide(classic, waiter, &mut Turn { group: id, settings: &self.settings.classic, now, step });
-        self.rebalances += u64::from(classic.generation() != before);
-        self.timers.arm(id, classic.due());
+        self.rebalances += u64::from(classic.generation() != before.0);
+        // A heartbeat seldom moves it, and need not look at the timers.
+        if classic.due() != before.1 {
+            self.timers.arm(id, classic.due());
+        }
     }
 
     /// What time brings to one group.
@@ -439,7 +444,7 @@ impl<W> Machine for Groups<W> {
 
     fn loaded(&mut self, image: &Image, now: Now) {
         let mut step = Step::none();
-        for (id, group) in &mut self.groups {
+        for (id, group) in self.groups.iter_mut() {
             match group {
                 Group::Classic(classic) => {
                     let settings = &self.settings.classic;

@@ -80,8 +80,11 @@ impl<W> Groups<W> {
         let Some(Group::Consumer(group)) = self.groups.get_mut(id) else {
             return Err(GroupError::UnknownMemberId);
         };
+        let due = group.due();
         let decision = decide(group, &context);
-        self.timers.arm(id, group.due());
+        if group.due() != due {
+            self.timers.arm(id, group.due());
+        }
         let decision = decision?;
         check_size(&decision.records)?;
         self.note_downgrade(&decision.records);

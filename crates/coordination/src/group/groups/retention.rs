@@ -97,11 +97,9 @@ impl<W> Groups<W> {
 
     /// Goes on with a round over all groups: what has expired is deleted, and a group of which nothing is left with it.
     fn drop_expired_offsets(&mut self, now: Now, room: &mut usize, records: &mut Vec<Record>) {
-        use std::ops::Bound;
-        let start = self.sweep.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let retention = self.settings.offsets.retention;
         let mut last = self.sweep.after.clone();
-        for (id, group) in self.groups.range::<GroupId, _>((start, Bound::Unbounded)) {
+        for (id, group) in self.groups.after(self.sweep.after.as_ref()) {
             let rule = group.retention();
             let subscribed = group.subscribed_topics();
             let mut all_gone = true;

@@ -480,7 +480,7 @@ impl World {
         let mut hasher = DefaultHasher::new();
         self.clients.hash(&mut hasher);
         self.log.hash(&mut hasher);
-        for (id, group) in &self.groups.groups {
+        for (id, group) in self.groups.groups.iter() {
             let Group::Classic(group) = group else { continue };
             id.as_str().hash(&mut hasher);
             crate::group::classic::tests::hash_from(group, self.now, &mut hasher);

@@ -292,7 +292,7 @@ fn groups_are_listed_by_state_and_type() {
                 0s x: ok
             join a old
             list x
-                0s x: [g PreparingRebalance classic 'consumer', simple Empty classic '']
+                0s x: [simple Empty classic '', g PreparingRebalance classic 'consumer']
             list x states=empty
                 0s x: [simple Empty classic '']
             list x states=preparingrebalance,stable types=CLASSIC
