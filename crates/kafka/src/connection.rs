@@ -6,12 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ottla_node::ConnectionId;
 use ottla_node::connections::pace::STALL;
 use ottla_node::connections::{Account, Pace, SMALL};
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -31,6 +33,10 @@ pub(crate) const MAX_UNSENT_BYTES: u64 = 64 << 20;
 
 /// A connection without traffic gives its receive buffer back after this long.
 const RELEASE_AFTER: Duration = Duration::from_secs(2);
+
+/// From here on, or from three quarters of the limit on if that is lower, descriptors are those that are to be closed first. The kernel's table grows
+/// to the next power of two: 128 KiB.
+const HIGH_DESCRIPTORS: u64 = 12_288;
 
 /// A timer that is not needed.
 const FAR: Duration = Duration::from_secs(24 * 3600);
@@ -93,6 +99,8 @@ pub(crate) struct Connection {
     last_read: std::time::Instant,
     pace: Pace,
     timer: Pin<Box<Sleep>>,
+    /// Its descriptor is among those that are closed first.
+    closes_first: bool,
     /// The timer is set for the end of an idle connection, and for nothing sooner.
     dozing: bool,
 }
@@ -117,6 +125,7 @@ impl Connection {
             last_read: now.into_std(),
             pace: Pace::default(),
             timer: Box::pin(sleep_until(now + RELEASE_AFTER)),
+            closes_first: false,
             dozing: false,
         }
     }
@@ -174,6 +183,7 @@ impl Connection {
             self.memory.settle(self.held(), self.in_work);
             if !read {
                 self.note_what_is_awaited(wanted);
+                self.incoming.release_small();
                 break;
             }
         }
@@ -228,6 +238,9 @@ impl Connection {
             let alone = self.replies.is_empty() && !self.incoming.has_more();
             let request = dispatch::start(&self.front, &self.peer, frame, alone, self.last_read)?;
             self.exclusive = !request.reply.overlaps();
+            if !self.closes_first && self.peer.is_broker.load(Ordering::Relaxed) {
+                self.close_first();
+            }
             self.in_work += request.bytes;
             self.replies.push_back(request);
             self.memory.request_started();
@@ -235,6 +248,19 @@ impl Connection {
             started = true;
         }
         Ok(started)
+    }
+
+    /// When this process is killed, Linux closes its descriptors from the highest number to the lowest, and takes milliseconds. The other brokers
+    /// are to know before a client asks them who leads now: so their sockets get high numbers.
+    fn close_first(&mut self) {
+        self.closes_first = true;
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let floor = i32::try_from((limit / 4 * 3).min(HIGH_DESCRIPTORS)).unwrap_or(0);
+        let moved = rustix::io::fcntl_dupfd_cloexec(&self.stream, floor);
+        // Without a high number all goes on as it does with a low one.
+        if let Ok(Ok(stream)) = moved.map(|moved| TcpStream::from_std(moved.into())) {
+            self.stream = stream;
+        }
     }
 
     fn has_room(&self) -> bool {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -23,11 +24,13 @@ use crate::timing::Stopwatch;
 pub(crate) struct Peer {
     pub(crate) id: ConnectionId,
     pub(crate) address: SocketAddr,
+    /// It has fetched as a replica.
+    pub(crate) is_broker: AtomicBool,
 }
 
 impl Peer {
     pub(crate) fn new(id: ConnectionId, address: SocketAddr) -> Self {
-        Self { id, address }
+        Self { id, address, is_broker: AtomicBool::new(false) }
     }
 }
 

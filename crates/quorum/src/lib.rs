@@ -69,6 +69,7 @@ pub mod quorum;
 
 mod contact;
 mod controller;
+mod descriptor;
 mod dial;
 mod election;
 mod elections;

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tonic::body::Body;
 use tower_service::Service as _;
 
+use crate::descriptor::high;
 use crate::service::{ControlService, Node, RaftService};
 
 /// Connections at one time. Every node has one or two here; more of them wait.
@@ -50,6 +51,8 @@ impl ControlListener {
     /// The address is taken, or not one of this machine.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = std::net::TcpListener::bind(address)?;
+        // A dial of a process that is being killed is to be refused.
+        let socket = high(&socket).map_or(socket, std::net::TcpListener::from);
         socket.set_nonblocking(true)?;
         Ok(Self { socket })
     }
@@ -91,6 +94,10 @@ impl ControlListener {
 }
 
 async fn connection(stream: TcpStream, door: Door) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = match high(&stream) {
+        Ok(moved) => TcpStream::from_std(moved.into())?,
+        Err(_) => stream,
+    };
     stream.set_nodelay(true)?;
     http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

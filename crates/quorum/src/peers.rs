@@ -2,17 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
 
 use ottla_record::ClusterId;
 use ottla_rpc::control::v1::control_client::ControlClient;
 use ottla_rpc::control::v1::raft_client::RaftClient;
 use ottla_rpc::control::{Envelope, Party};
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Status};
+use tower_service::Service;
 
+use crate::descriptor::high;
 use crate::quorum::MAX_COMMAND_BYTES;
 use crate::raft::ENTRIES_BYTES;
 
@@ -98,14 +108,39 @@ impl Peers {
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|e| CallError::WithoutEffect(format!("{address} is no address: {e}")))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         let _entered = self.runtime.enter();
-        let channel = endpoint.connect_lazy();
+        let channel = endpoint.connect_with_connector_lazy(Dial);
         channels.insert(address.to_owned(), channel.clone());
         Ok(channel)
+    }
+}
+
+/// Makes connections whose end others hear of first when this process dies.
+#[derive(Clone, Copy, Debug)]
+struct Dial;
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<TcpStream>>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        Box::pin(async move {
+            let authority = to.authority().map_or("", |authority| authority.as_str());
+            let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(authority)).await??;
+            let stream = match high(&stream) {
+                Ok(moved) => TcpStream::from_std(moved.into())?,
+                Err(_) => stream,
+            };
+            stream.set_nodelay(true)?;
+            Ok(TokioIo::new(stream))
+        })
     }
 }
 

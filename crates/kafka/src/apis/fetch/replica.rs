@@ -1,6 +1,7 @@
 //! Fetch from a follower: what it has is taken note of, and what comes next goes out, up to the end of the log.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ottla_node::ports::ReplicaFetchError;
@@ -46,6 +47,7 @@ impl Replica {
 
 /// Followers of ours use no sessions, and nobody else is a follower: one that asks for one gets everything each time.
 pub(super) fn handle(call: Call, request: FetchRequest, replica: Replica) -> Reply {
+    call.peer.is_broker.store(true, Ordering::Relaxed);
     Reply::LongPoll(Box::pin(async move {
         if request.session_id != 0 && request.session_epoch > 0 {
             let response =
