@@ -35,7 +35,9 @@ pub(crate) fn produce(error: &ProduceError) -> ErrorCode {
         ProduceError::InternalTopic => ErrorCode::INVALID_TOPIC_EXCEPTION,
         ProduceError::Batch(error) => batch(error),
         ProduceError::Partition(error) => match error {
-            replication::ProduceError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            replication::ProduceError::NotLeader | replication::ProduceError::Deserted => {
+                ErrorCode::NOT_LEADER_OR_FOLLOWER
+            }
             replication::ProduceError::NotEnoughReplicas { .. } => ErrorCode::NOT_ENOUGH_REPLICAS,
             replication::ProduceError::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
             // Retriable, and nothing was written: the client comes back when the queue is shorter.

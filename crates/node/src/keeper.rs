@@ -56,19 +56,22 @@ impl Keeper {
         self.arrived.notify_all();
     }
 
-    /// The body of the keeper's thread. `hosts` gives the partitions as they are now.
+    /// The body of the keeper's thread. `hosts` gives the partitions as they are now, `in_session` tells whether the controller hears
+    /// of this broker.
     pub(crate) fn run(
         &self,
         directory: &LogDirectory,
         clock: &dyn Clock,
         retention_interval: Duration,
         hosts: impl Fn() -> Vec<Arc<PartitionHost>>,
+        in_session: impl Fn() -> bool,
     ) {
         let started = clock.now().monotonic;
         let mut checkpoint_due = started + CHECKPOINT_INTERVAL;
         let mut recovery_points_due = started;
         let mut retention_due = started + retention_interval;
         let mut failed = false;
+        let mut was_in_session = true;
         loop {
             let now = clock.now();
             let (removals, newly_failed, closed) = self.wait(now);
@@ -93,6 +96,12 @@ impl Keeper {
             if checkpoint {
                 checkpoint_due = now.monotonic + CHECKPOINT_INTERVAL;
             }
+            let is_in_session = in_session();
+            // Again each time for those that have come since.
+            if is_in_session != was_in_session || (checkpoint && !is_in_session) {
+                hosts.iter().for_each(|host| host.submit(Event::InSession(is_in_session)));
+            }
+            was_in_session = is_in_session;
             for host in &hosts {
                 if checkpoint || host.next_deadline() <= now.monotonic {
                     host.submit(Event::Tick);

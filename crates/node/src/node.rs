@@ -19,6 +19,7 @@ use crate::coordinator::groups::GroupCoordinator;
 use crate::coordinator::lags;
 use crate::departed::Departed;
 use crate::directory::DirectoryShell;
+use crate::disk_report;
 use crate::flush::FlushCoordinator;
 use crate::follow::{FetcherParts, HELD_FOR, HungUp, ReplicaFetchers};
 use crate::host::PartitionHost;
@@ -170,6 +171,7 @@ impl Node {
         tokio::spawn(in_sync::run(Arc::downgrade(&node)));
         tokio::spawn(node.groups.run_timer(Arc::downgrade(&node)));
         tokio::spawn(lags::watch(Arc::downgrade(&node)));
+        tokio::spawn(disk_report::run(Arc::downgrade(&node)));
         Ok(node)
     }
 
@@ -337,7 +339,8 @@ impl Node {
             let hosts = || {
                 node.upgrade().map(|node| node.topics().partitions().cloned().collect()).unwrap_or_default()
             };
-            shell.keeper.run(&directory, &*shell.clock, interval, hosts);
+            let in_session = || node.upgrade().is_none_or(|node| node.session().is_open());
+            shell.keeper.run(&directory, &*shell.clock, interval, hosts, in_session);
         })?;
         self.threads.lock().extend([flusher, keeper]);
         if !self.cleaner_config().enabled {

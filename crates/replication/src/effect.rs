@@ -74,6 +74,10 @@ pub enum ProduceError {
     /// This broker does not lead the partition.
     #[error("this broker does not lead the partition")]
     NotLeader,
+    /// Neither the controller nor any follower is heard of: another broker may lead by now. Whether what was written before stays is
+    /// unknown; what comes now is not written.
+    #[error("this broker is cut off from the others, and another may lead the partition by now")]
+    Deserted,
     /// Too few replicas are in sync; nothing was written.
     #[error("{in_sync} replicas are in sync, acks=all needs {required}")]
     NotEnoughReplicas {

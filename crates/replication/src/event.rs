@@ -46,6 +46,8 @@ pub enum Event<W> {
     Assign(Assignment),
     /// The topic's configuration changed.
     Configure(PartitionConfig),
+    /// This broker renews its session with the controller, or no longer can: then it may have been replaced.
+    InSession(bool),
     /// Time passed: deadlines, the segment's age, the recovery point.
     Tick,
     /// Time to look for segments past their retention.

@@ -28,6 +28,10 @@ pub const FLUSH_BEHIND_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the recovery point is raised. See [`FLUSH_BEHIND_INTERVAL`].
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A leader out of session from which no follower has fetched for so long is likely to be cut off. Fetches wait half of it by default
+/// (`replica.fetch.wait.max.ms`); one that waits longer than this makes a leader without a controller refuse what it could take.
+pub const DESERTED_AFTER: Duration = Duration::from_secs(1);
+
 /// See [`FLUSH_BEHIND_INTERVAL`].
 pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 
@@ -58,6 +62,7 @@ pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 /// | `Configure` | new limits from now on | same | same | same |
 /// | `Configure` from `os` to `fsync` | what is unflushed is flushed at once; the high watermark stays, and whoever still waits or comes now waits for the flush and for followers to fetch again | same, nobody waits but the next fetch | flushed at once | — |
 /// | `Configure` from `fsync` to `os` | the high watermark may rise to the log end; waiters are answered | the next fetch need not wait for the flush | — | — |
+/// | `InSession(false)` | if besides no follower has fetched for [`DESERTED_AFTER`], producers with `Acks::All` get `Deserted`, until either is heard of again | — | — | — |
 /// | `Tick` | expired waiters get `TimedOut`; who lags is proposed to leave; segment rolled by age; `os` flushed behind; recovery point raised | the same of the log | the same of the log | — |
 /// | `Retain` | segments past retention, all below the high watermark, are dropped | — (follows the leader's log start) | — | — |
 /// | `SwapCleaned` | the cleaned segment is in the log, durably, unless what it replaces is not; **offline** if the disk failed | same | same | given up |
@@ -85,6 +90,8 @@ pub struct Partition<W> {
     version: Option<PartitionEpoch>,
     /// Invariant: goes back only where the log is cut below it.
     high_watermark: Offset,
+    /// The controller hears of this broker, as far as that is known.
+    in_session: bool,
     /// The high watermark when the topic last changed from `os` to `fsync`: up to there it may be ahead of the disk.
     durable_from: Offset,
     waiting_for_flush: Waiters<Written<W>>,
@@ -148,6 +155,7 @@ impl<W> Partition<W> {
             role: Role::Neither { epoch: None },
             version: None,
             high_watermark: log_start,
+            in_session: true,
             durable_from: log_start,
             waiting_for_flush: Waiters::new(),
             waiting_for_replicas: Waiters::new(),
@@ -180,6 +188,7 @@ impl<W> Partition<W> {
             Event::Fetched(fetched) => self.fetched(fetched, now, effects),
             Event::Assign(assignment) => self.assign(&assignment, now, effects),
             Event::Configure(config) => self.configure(config),
+            Event::InSession(open) => self.in_session = open,
             Event::Tick => self.tick(now, effects),
             Event::Retain => self.retain(now, effects),
             Event::SwapCleaned { waiter, cleaned } => self.swap_cleaned(waiter, cleaned, now, effects),
@@ -204,7 +213,11 @@ impl<W> Partition<W> {
             Role::Following(_) | Role::Neither { .. } | Role::Offline => Monotonic::NEVER,
         };
         let waiting = self.waiting_for_flush.next_deadline().min(self.waiting_for_replicas.next_deadline());
-        waiting.min(self.waiting_for_deletion.next_deadline()).min(behind).min(in_sync)
+        let deserted = match self.waiting_for_replicas.len() {
+            0 => Monotonic::NEVER,
+            _ => self.deserted_at(),
+        };
+        waiting.min(deserted).min(self.waiting_for_deletion.next_deadline()).min(behind).min(in_sync)
     }
 
     /// The picture readers see now.
@@ -303,6 +316,11 @@ impl<W> Partition<W> {
                 effects.push(Effect::Produced { waiter, outcome: Err(ProduceError::TimedOut) });
             }
         }
+        if now.monotonic >= self.deserted_at() {
+            for Written { waiter, .. } in self.waiting_for_replicas.take_all() {
+                effects.push(Effect::Produced { waiter, outcome: Err(ProduceError::Deserted) });
+            }
+        }
         for waiter in self.waiting_for_deletion.take_expired(now.monotonic) {
             effects.push(Effect::RecordsDeleted { waiter, outcome: Err(DeleteRecordsError::TimedOut) });
         }
@@ -312,6 +330,14 @@ impl<W> Partition<W> {
         self.log.expire_producers(now.wall);
         if self.log.roll_if_due(now).is_err() {
             self.fail(effects);
+        }
+    }
+
+    /// From when on this leader takes nothing that others would have to confirm, because it seems to be cut off from all of them.
+    fn deserted_at(&self) -> Monotonic {
+        match &self.role {
+            Role::Leading(leadership) if !self.in_session => leadership.deserted_at(DESERTED_AFTER),
+            Role::Leading(_) | Role::Following(_) | Role::Neither { .. } | Role::Offline => Monotonic::NEVER,
         }
     }
 

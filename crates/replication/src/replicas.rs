@@ -20,6 +20,8 @@ pub(crate) struct Leadership {
     replica_count: usize,
     followers: BTreeMap<BrokerId, Follower>,
     in_sync: InSync,
+    /// When a follower last fetched in this term, or else when the term began.
+    heard: Monotonic,
 }
 
 /// Another replica, as it has made itself known in this term.
@@ -35,6 +37,8 @@ struct Follower {
     last_fetch: Option<(Monotonic, Offset)>,
     /// It has fetched since it last left the in-sync set or was refused a place in it.
     may_join: bool,
+    /// How often it was refused a place since it last had one.
+    refusals: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +63,14 @@ pub struct FollowerProgress {
 
 impl Follower {
     fn new(now: Monotonic) -> Self {
-        Self { broker_epoch: None, said: None, caught_up: now, last_fetch: None, may_join: false }
+        Self {
+            broker_epoch: None,
+            said: None,
+            caught_up: now,
+            last_fetch: None,
+            may_join: false,
+            refusals: 0,
+        }
     }
 
     /// What it said is not true any more, or not known to be: it counts again when it has fetched again.
@@ -83,6 +94,7 @@ impl Leadership {
             replica_count: assignment.replicas.len(),
             followers: others(own, assignment).map(|id| (id, Follower::new(now))).collect(),
             in_sync: InSync::committed(assignment.isr.clone()),
+            heard: now,
         }
     }
 
@@ -110,6 +122,9 @@ impl Leadership {
             if self.in_sync.is_committed(*id) && !isr.contains(id) {
                 follower.forget();
             }
+            if isr.contains(id) {
+                follower.refusals = 0;
+            }
         }
         self.in_sync.commit(isr);
     }
@@ -117,6 +132,11 @@ impl Leadership {
     /// In-sync replicas that the cluster has committed, this one included.
     pub(crate) fn in_sync(&self) -> usize {
         self.in_sync.len().max(1)
+    }
+
+    /// When no follower will have fetched for so long, though others count as in sync; [`Monotonic::NEVER`] if none does.
+    pub(crate) fn deserted_at(&self, silence: Duration) -> Monotonic {
+        if self.in_sync() > 1 { self.heard + silence } else { Monotonic::NEVER }
     }
 
     /// In-sync replicas that `acks=all` needs: more than there are replicas can never be in sync (KIP-966).
@@ -165,6 +185,7 @@ impl Leadership {
         now: Monotonic,
     ) {
         let Some(follower) = self.followers.get_mut(&broker) else { return };
+        self.heard = now;
         if follower.broker_epoch.is_some_and(|known| known != broker_epoch) {
             // Another process: what the former one had at its last fetch says nothing about this one.
             follower.forget();
@@ -189,7 +210,8 @@ impl Leadership {
 
     /// The change of the in-sync set that is due, if one is. Whoever has not had everything for `lag_max` leaves. Whoever has
     /// all that is committed joins, once it has also reached the start of the term: before, it may still hold records of an
-    /// older leader in place of committed ones (KIP-320).
+    /// older leader in place of committed ones (KIP-320). Who was refused is proposed again without the others, one at a time: a proposal
+    /// is refused as a whole, and whose time has not come must not keep out whose has.
     pub(crate) fn propose(
         &mut self,
         version: PartitionEpoch,
@@ -207,9 +229,19 @@ impl Leadership {
             return None;
         }
         let joined_from = high_watermark.max(self.epoch_start);
+        let could_join = |follower: &Follower| {
+            follower.may_join && follower.said.is_some_and(|said| said.end >= joined_from)
+        };
+        let out_of_sync = self.followers.iter().filter(|(id, _)| !self.in_sync.is_committed(**id));
+        let first = out_of_sync
+            .filter(|(_, follower)| could_join(follower))
+            .map(|(id, follower)| (follower.refusals, *id))
+            .min();
         let is_member = |id: BrokerId, follower: &Follower| match self.in_sync.is_committed(id) {
             true => !(follower.is_behind(log_end) && now >= follower.caught_up + lag_max),
-            false => follower.may_join && follower.said.is_some_and(|said| said.end >= joined_from),
+            false => {
+                could_join(follower) && (follower.refusals == 0 || first == Some((follower.refusals, id)))
+            }
         };
         let changes = |(id, follower): (&BrokerId, &Follower)| {
             is_member(*id, follower) != self.in_sync.is_committed(*id)
@@ -235,6 +267,7 @@ impl Leadership {
         for id in self.in_sync.refused(why, now) {
             if let Some(follower) = self.followers.get_mut(&id) {
                 follower.may_join = false;
+                follower.refusals += 1;
             }
         }
     }

@@ -11,7 +11,7 @@
 //! diverging term=2 at=5 last=1 common=0 end=3           the same, where the logs part; common=- for none
 //! out-of-range term=2 at=5 last=1 start=7 end=9
 //! delete NAME before=3                                  before=- for the high watermark
-//! configure fsync|os    tick    wait SECONDS    retain    swap NAME    directory fails
+//! configure fsync|os    session open|over    tick    wait SECONDS    retain    swap NAME    directory fails
 //! ```
 
 mod elsewhere;
@@ -135,6 +135,7 @@ impl Scenario {
                 self.config.durability = durability(words.plain[0]);
                 Event::Configure(self.config.clone())
             }
+            "session" => Event::InSession(words.plain[0] == "open"),
             "tick" => Event::Tick,
             "wait" => {
                 self.later(Duration::from_secs(words.plain[0].parse().unwrap()));

@@ -115,7 +115,9 @@ pub(crate) fn produce(error: &ProduceError) -> Failure {
         ProduceError::InternalTopic => KafkaError::INVALID_TOPIC_EXCEPTION,
         ProduceError::Batch(error) => batch(error),
         ProduceError::Partition(error) => match error {
-            replication::ProduceError::NotLeader => KafkaError::NOT_LEADER_OR_FOLLOWER,
+            replication::ProduceError::NotLeader | replication::ProduceError::Deserted => {
+                KafkaError::NOT_LEADER_OR_FOLLOWER
+            }
             replication::ProduceError::NotEnoughReplicas { .. } => KafkaError::NOT_ENOUGH_REPLICAS,
             replication::ProduceError::TimedOut => KafkaError::REQUEST_TIMED_OUT,
             // Retriable, and nothing was written: the client comes back when the queue is shorter.

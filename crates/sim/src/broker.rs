@@ -435,6 +435,7 @@ impl Process {
                 ProduceError::TimedOut
                 | ProduceError::Offline
                 | ProduceError::NotLeader
+                | ProduceError::Deserted
                 | ProduceError::Append(
                     AppendError::NoSpace { .. } | AppendError::Io(_) | AppendError::Poisoned,
                 ),

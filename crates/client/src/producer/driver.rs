@@ -44,6 +44,10 @@ const DOUBTED_AFTER: Duration = Duration::from_millis(750);
 /// … and counts as gone if it does not say anything for this long.
 const SILENT_FOR: Duration = Duration::from_millis(1_250);
 
+/// A broker hands on what others lead. One that says so often in a row that it does not lead reaches the leader as little as it leads itself:
+/// another broker may.
+const ASTRAY: u32 = 3;
+
 /// What callers want.
 pub(crate) enum Command {
     Record(Pending<Waiter>),
@@ -158,6 +162,8 @@ struct State {
     heard: Monotonic,
     /// It is being asked now.
     probing: bool,
+    /// Batches it has refused in a row because it does not lead.
+    astray: u32,
 }
 
 impl Driver {
@@ -174,6 +180,7 @@ impl Driver {
             full: false,
             opened: 0,
             heard: Monotonic::ZERO,
+            astray: 0,
             probing: false,
         };
         loop {
@@ -299,6 +306,7 @@ impl Driver {
         match answer.outcome {
             Some(Answered::Published(published)) => match published.ranges.first() {
                 Some(range) => {
+                    state.astray = 0;
                     let written = Written {
                         base_offset: Offset::new(range.base_offset),
                         log_append_time: range.log_append_time_ms.map(Timestamp::from_millis),
@@ -313,7 +321,13 @@ impl Driver {
                 let detail = failure.detail.unwrap_or_default();
                 let error = Error::from_detail(failure.message, detail);
                 tracing::debug!(%error, "a batch was refused");
+                let not_here = error.kafka_name() == Some("NOT_LEADER_OR_FOLLOWER");
                 self.machine.failed(answer.id, error, now);
+                state.astray = if not_here { state.astray + 1 } else { 0 };
+                if state.astray >= ASTRAY {
+                    state.astray = 0;
+                    self.lost(state, now, Some(&Status::unavailable("the broker does not reach the leader")));
+                }
             }
             None => {
                 self.machine.failed(answer.id, Error::Protocol("an answer without an outcome".into()), now)

@@ -219,7 +219,8 @@ impl Node {
         session.is_open().then_some(Response::List(listed)).ok_or(CoordinatorError::NotAvailable)
     }
 
-    fn session(&self) -> Session<'_> {
+    /// This broker's session with the controller.
+    pub(crate) fn session(&self) -> Session<'_> {
         Session::new(&*self.metadata, self.settings.config.sessions.session)
     }
 

@@ -41,6 +41,9 @@ impl<W> Partition<W> {
             Role::Offline => return Err(ProduceError::Offline),
         };
         if acks == Acks::All {
+            if now.monotonic >= self.deserted_at() {
+                return Err(ProduceError::Deserted);
+            }
             let in_sync = leadership.in_sync();
             let required = leadership.required(self.config.min_insync_replicas);
             if in_sync < required {

@@ -192,6 +192,70 @@ fn whoever_has_everything_stays_however_long_it_is_silent() {
 }
 
 #[test]
+fn a_leader_without_controller_and_followers_refuses_what_they_would_have_to_confirm() {
+    let mut p = all_in_sync();
+    check(
+        &p.run(
+            "produce a all
+             flushed
+             session over
+             wait 1
+             produce b all
+             produce c leader
+             flushed
+             fetch from=2 term=0 at=0 last=-
+             produce d all
+             flushed
+             wait 2
+             session open
+             produce e all",
+        ),
+        &expect![[r#"
+            > produce a all
+              flush to 1
+              readers see 0 ≤ hw 0, flushed 0, end 1; leads 0 from 0
+            > flushed
+              readers see 0 ≤ hw 0, flushed 1, end 1; leads 0 from 0
+            > session over
+            > wait 1
+              a: refused: this broker is cut off from the others, and another may lead the partition by now
+              checkpoint at 1
+            > produce b all
+              b: refused: this broker is cut off from the others, and another may lead the partition by now
+            > produce c leader
+              flush to 2
+              readers see 0 ≤ hw 0, flushed 1, end 2; leads 0 from 0
+            > flushed
+              c: written at 1
+              readers see 0 ≤ hw 0, flushed 2, end 2; leads 0 from 0
+            > fetch from=2 term=0 at=0 last=-
+              broker 2: leader has 0 ≤ hw 0, end 2
+            > produce d all
+              flush to 3
+              readers see 0 ≤ hw 0, flushed 2, end 3; leads 0 from 0
+            > flushed
+              readers see 0 ≤ hw 0, flushed 3, end 3; leads 0 from 0
+            > wait 2
+              d: refused: this broker is cut off from the others, and another may lead the partition by now
+            > session open
+            > produce e all
+              flush to 4
+              readers see 0 ≤ hw 0, flushed 3, end 4; leads 0 from 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_leader_without_controller_goes_on_with_followers_and_alone() {
+    let mut p = all_in_sync();
+    p.run("session over\nwait 5\nfetch from=2 term=0 at=0 last=-\nfetch from=3 term=0 at=0 last=-");
+    assert!(!p.run("produce a all").contains("cut off"));
+    let mut p = alone_in_sync();
+    p.run("session over\nwait 5");
+    assert!(!p.run("produce a all").contains("cut off"));
+}
+
+#[test]
 fn a_follower_that_keeps_up_with_a_busy_leader_stays() {
     let mut p = all_in_sync();
     // Each fetch asks from where the log ended at the one before: behind at every moment, and never behind for long.
@@ -385,6 +449,48 @@ fn a_member_that_was_refused_must_fetch_again_and_waits_a_while() {
             > fetch from=2 term=1 at=2 last=1
               broker 2: leader has 0 ≤ hw 0, end 2
               propose in sync: 1, 2 (registered 7); in term 1 on version 2
+        "#]],
+    );
+}
+
+#[test]
+fn whoever_is_refused_again_and_again_does_not_keep_others_out() {
+    let mut p = alone_in_sync();
+    check(
+        &p.run(
+            "fetch from=2 term=1 at=2 last=1
+             refused on=2 ineligible
+             fetch from=3 term=1 at=2 last=1
+             fetch from=2 term=1 at=2 last=1
+             wait 1
+             refused on=2 ineligible
+             fetch from=2 term=1 at=2 last=1
+             fetch from=3 term=1 at=2 last=1
+             wait 1
+             accepted on=2 v=3 isr=1,3",
+        ),
+        &expect![[r#"
+            > fetch from=2 term=1 at=2 last=1
+              broker 2: leader has 0 ≤ hw 0, end 2
+              propose in sync: 1, 2 (registered 7); in term 1 on version 2
+            > refused on=2 ineligible
+            > fetch from=3 term=1 at=2 last=1
+              broker 3: leader has 0 ≤ hw 0, end 2
+            > fetch from=2 term=1 at=2 last=1
+              broker 2: leader has 0 ≤ hw 0, end 2
+            > wait 1
+              propose in sync: 1, 3 (registered 7); in term 1 on version 2
+              checkpoint at 2
+            > refused on=2 ineligible
+            > fetch from=2 term=1 at=2 last=1
+              broker 2: leader has 0 ≤ hw 0, end 2
+            > fetch from=3 term=1 at=2 last=1
+              broker 3: leader has 0 ≤ hw 0, end 2
+            > wait 1
+              propose in sync: 1, 2 (registered 7); in term 1 on version 2
+            > accepted on=2 v=3 isr=1,3
+              propose in sync: 1, 2 (registered 7), 3 (registered 7); in term 1 on version 3
+              readers see 0 ≤ hw 2, flushed 2, end 2; leads 1 from 1
         "#]],
     );
 }

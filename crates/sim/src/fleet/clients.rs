@@ -219,7 +219,9 @@ impl Fleet {
                 self.promised.push((key, broker, produced.base_offset, waiting.clone()));
                 Ok(produced.base_offset)
             }
-            Err(ProduceError::NotLeader | ProduceError::Offline) => Err(Refusal::NotLeader),
+            Err(ProduceError::NotLeader | ProduceError::Deserted | ProduceError::Offline) => {
+                Err(Refusal::NotLeader)
+            }
             Err(ProduceError::Append(AppendError::OutOfOrderSequence { .. })) => Err(Refusal::OutOfOrder),
             Err(
                 ProduceError::NotEnoughReplicas { .. } | ProduceError::TimedOut | ProduceError::Overloaded,

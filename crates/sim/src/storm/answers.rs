@@ -76,6 +76,7 @@ pub fn take(
             ProduceError::TimedOut
             | ProduceError::Offline
             | ProduceError::NotLeader
+            | ProduceError::Deserted
             | ProduceError::Append(AppendError::NoSpace { .. } | AppendError::Io(_) | AppendError::Poisoned),
         ) => {
             if let Some(client) = clients.writers.get_mut(waiting.writer) {
