@@ -59,10 +59,16 @@ pub(crate) async fn run(node: Weak<Node>) {
         return;
     };
     loop {
-        let batch = tokio::select! {
+        let mut batch = tokio::select! {
             _closed = closing.wait_for(|closing| *closing) => return,
             batch = shell.isr.next() => batch,
         };
+        if let Some(node) = node.upgrade() {
+            refuse_those_without_room(&node.image(), &mut batch);
+        }
+        if batch.is_empty() {
+            continue;
+        }
         let mut pause = FIRST_PAUSE;
         // What became of a command that was not answered is unknown. It is asked again as it stands until somebody knows:
         // a partition that took an addition for refused would not wait for the added replica any more. Applied twice it
@@ -89,6 +95,22 @@ pub(crate) async fn run(node: Weak<Node>) {
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// A follower that has everything and no room for more would be proposed again and again for as long as its disk is full. The
+/// cluster would refuse it each time, and need not be asked.
+fn refuse_those_without_room(image: &Image, batch: &mut Vec<(Arc<PartitionHost>, IsrProposal)>) {
+    batch.retain(|(host, proposal)| {
+        let known = image.partition(host.topic_id(), host.index());
+        let is_full = |broker: BrokerId| image.broker(broker).is_some_and(|known| known.disk_full);
+        let adds_one = proposal.isr.iter().any(|(broker, _)| {
+            is_full(*broker) && known.is_some_and(|partition| !partition.isr.contains(broker))
+        });
+        if adds_one {
+            settle(host, proposal.partition_epoch, Err(IsrRefused::Ineligible));
+        }
+        !adds_one
+    });
 }
 
 fn command(node: &Node, image: &Image, batch: &[(Arc<PartitionHost>, IsrProposal)]) -> Command {

@@ -21,6 +21,7 @@
 //! | [`metrics`] | what a monitoring system sees |
 //! | `completion`, `fetch_wait` | answers and long polls |
 //! | `flush`, `keeper`, `cleaner`, `directory` | the threads of the log directory: group flush, all that is due by time, compaction |
+//! | `disk_report` | tells the cluster that the disk is full, so that others lead |
 //! | `hosting` | from an image to open logs |
 //!
 //! Invariant: no operation here holds a partition's lock across an `await`, and none knows a protocol's error codes.
@@ -33,6 +34,7 @@ pub mod connections;
 pub mod coordinator;
 mod departed;
 mod directory;
+mod disk_report;
 pub mod fetch;
 mod fetch_wait;
 mod flush;

@@ -166,9 +166,10 @@ fn broker(registered: &Arc<Broker>, held: &Held) -> v1::Broker {
         id: registered.id.get(),
         endpoints: registered.endpoints.iter().map(endpoint).collect(),
         rack: registered.rack.clone(),
-        fenced: !registered.is_active(),
+        fenced: registered.fenced || registered.shutting_down,
         leaders: of(&held.leaders),
         replicas: of(&held.replicas),
+        disk_full: registered.disk_full,
     }
 }
 

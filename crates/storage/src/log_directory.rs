@@ -167,6 +167,11 @@ impl LogDirectory {
         &self.handles
     }
 
+    /// True if appends are refused, because no more is free than `ottla.disk.reserve.bytes`. Asks the file system.
+    pub fn is_full(&self) -> bool {
+        self.space.room_for(&*self.disk, 1).is_err()
+    }
+
     pub(crate) fn space(&self) -> &SpaceGuard {
         &self.space
     }

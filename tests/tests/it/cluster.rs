@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use it::broker::Kind;
 use it::cluster::{Cluster, PartitionView, Plan};
 use it::history::{Stored, Violation, check};
 use it::raw::{self, api, error};
+use it::small_disk::SmallDisk;
 use it::tools::{self, Tool};
 use it::wait;
 use it::writer::{Library, Writer};
@@ -23,6 +25,15 @@ const RESTART_PAUSE: Duration = Duration::from_millis(1_500);
 /// Two seconds until a publisher takes a broker for gone, some for the next leader, and as much again for a busy machine.
 const SILENCE_BORNE: Duration = Duration::from_secs(8);
 
+/// The disk that is filled, what is left of it then, and what the broker keeps in reserve.
+const DISK: u64 = 256 << 20;
+const LEFT: u64 = 256 << 10;
+const RESERVE: u64 = 8 << 20;
+/// A full disk is noticed within half a second. Far above what follows, for a busy machine; a follower that lags is waited for longer.
+const FULL_DISK_BORNE: Duration = Duration::from_secs(6);
+/// A session of 1.5 s, a second without followers, and as much again for a busy machine.
+const CUT_BORNE: Duration = Duration::from_secs(6);
+
 /// Two writers on a fresh topic of a fresh cluster.
 struct Story {
     cluster: Cluster,
@@ -35,13 +46,16 @@ impl Story {
         if !tools::require(&[Tool::Python]) {
             return None;
         }
-        let cluster = Plan::under_test(3).start();
+        Some(Self::on(Plan::under_test(3).start()))
+    }
+
+    fn on(cluster: Cluster) -> Self {
         cluster.create_topic(TOPIC, PARTITIONS, &[]);
         let start = |name| Writer::start(&cluster.bootstrap(), TOPIC, name, PARTITIONS, 300);
         let writers = ["a", "b"].map(start).into();
         let mut story = Self { cluster, writers };
         story.go_on();
-        Some(story)
+        story
     }
 
     /// Waits until every partition has taken more records of every writer.
@@ -153,6 +167,63 @@ fn a_rust_publisher_leaves_a_broker_that_falls_silent() {
     assert!(outage < SILENCE_BORNE, "the publisher waited {outage:?}");
     story.cluster.thaw(1);
     story.cluster.wait_in_sync(TOPIC);
+    story.end();
+}
+
+#[test]
+fn others_lead_while_a_disk_is_full() {
+    if Kind::under_test() == Kind::Kafka {
+        return tools::note("Kafka takes the directory offline and ends");
+    }
+    if !tools::require(&[Tool::Python]) {
+        return;
+    }
+    let Some(disk) = SmallDisk::mount(DISK) else { return };
+    let mut plan = Plan::under_test(3).set("ottla.disk.reserve.bytes", RESERVE);
+    plan.data_dirs = vec![(3, disk.path().join("data"))];
+    let mut story = Story::on(plan.start());
+    ["disk", "space"].iter().for_each(|text| story.cluster.expect_log(text));
+    let full = Instant::now();
+    disk.fill(LEFT).unwrap();
+    let moved = wait::until("others to lead and to be in sync", RECOVERED_WITHIN, || {
+        let view = story.cluster.view(Some(TOPIC))?;
+        let without = |one: &PartitionView| one.leader.is_some_and(|id| id != 3) && !one.in_sync.contains(&3);
+        Ok(view.partitions.iter().all(without).then_some(()))
+    });
+    moved.unwrap();
+    story.go_on();
+    let outage = story.longest_gap(full);
+    eprintln!("outage {outage:?}");
+    assert!(outage < FULL_DISK_BORNE, "somebody waited {outage:?}");
+    disk.free().unwrap();
+    story.cluster.wait_in_sync(TOPIC);
+    story.go_on();
+    story.end();
+}
+
+#[test]
+fn a_leader_that_is_cut_off_from_the_others_sends_its_producers_away() {
+    if !tools::require(&[Tool::Python]) {
+        return;
+    }
+    let cluster = match Plan::under_test(3).own_network().try_start() {
+        Ok(cluster) => cluster,
+        Err(error) => return tools::skip(&format!("{error:#}")),
+    };
+    let mut story = Story::on(cluster);
+    story.cluster.expect_log("this broker is lost: its leaderships move");
+    let leader = story.cluster.leader(TOPIC, 0);
+    let cut = Instant::now();
+    story.cluster.network().isolate(leader, false).unwrap();
+    story.go_on();
+    let outage = story.longest_gap(cut);
+    eprintln!("outage {outage:?}");
+    story.cluster.network().isolate(leader, true).unwrap();
+    if Kind::under_test() == Kind::Ottla {
+        assert!(outage < CUT_BORNE, "somebody waited {outage:?}");
+    }
+    story.cluster.wait_in_sync(TOPIC);
+    story.go_on();
     story.end();
 }
 

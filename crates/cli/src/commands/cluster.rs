@@ -136,7 +136,11 @@ fn table(cluster: &Description) -> Table {
             .iter()
             .map(|endpoint| format!("{}://{}:{}", endpoint.listener, endpoint.host, endpoint.port))
             .collect();
-        let state = if broker.fenced { "fenced" } else { "serving" };
+        let state = match (broker.fenced, broker.disk_full) {
+            (true, _) => "fenced",
+            (false, true) => "full",
+            (false, false) => "serving",
+        };
         table.row([
             broker.id.to_string(),
             state.to_owned(),
@@ -162,7 +166,7 @@ fn as_json(cluster: &Description) -> serde_json::Value {
                 })
                 .collect();
             json!({
-                "id": broker.id, "fenced": broker.fenced, "rack": broker.rack, "leaders": broker.leaders,
+                "id": broker.id, "fenced": broker.fenced, "disk_full": broker.disk_full, "rack": broker.rack, "leaders": broker.leaders,
                 "replicas": broker.replicas, "endpoints": endpoints,
             })
         })

@@ -292,13 +292,15 @@ pub struct BrokerInfo {
     pub leaders: i32,
     /// Number of replicas it has.
     pub replicas: i32,
+    /// True while its disk takes no more records: what can be led by others is.
+    pub disk_full: bool,
 }
 
 impl From<v1::Broker> for BrokerInfo {
     fn from(broker: v1::Broker) -> Self {
-        let v1::Broker { id, endpoints, rack, fenced, leaders, replicas } = broker;
+        let v1::Broker { id, endpoints, rack, fenced, leaders, replicas, disk_full } = broker;
         let endpoints = endpoints.into_iter().map(EndpointInfo::from).collect();
-        Self { id, endpoints, rack, fenced, leaders, replicas }
+        Self { id, endpoints, rack, fenced, leaders, replicas, disk_full }
     }
 }
 

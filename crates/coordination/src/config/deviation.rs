@@ -93,6 +93,6 @@ pub(super) const fn default_queued_request_bytes(max_request_bytes: i64) -> i64 
 }
 
 /// `min.insync.replicas` of a topic with this many replicas, where nobody set it.
-pub(super) const fn default_min_insync_replicas(replicas: usize) -> i64 {
+pub(crate) const fn default_min_insync_replicas(replicas: usize) -> i64 {
     if replicas >= 3 { 2 } else { 1 }
 }

@@ -26,6 +26,7 @@ impl Image {
             Command::FenceBroker(c) => Response::FenceBroker(self.fence_broker(c)),
             Command::UnfenceBroker(c) => Response::UnfenceBroker(self.unfence_broker(c)),
             Command::BeginShutdown(c) => Response::BeginShutdown(self.begin_shutdown(c)),
+            Command::ReportDisk(c) => Response::ReportDisk(self.report_disk(c)),
             Command::CreateTopics(c) => Response::CreateTopics(self.create_topics(c)),
             Command::DeleteTopics(c) => Response::DeleteTopics(self.delete_topics(c)),
             Command::CreatePartitions(c) => Response::CreatePartitions(self.create_partitions(c)),

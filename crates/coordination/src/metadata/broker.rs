@@ -23,12 +23,20 @@ pub struct Broker {
     pub fenced: bool,
     /// True once it has announced that it is going: it gets no leadership and no new replica.
     pub shutting_down: bool,
+    /// True while its disk takes no more records: others lead, get new replicas and are in sync in its place where there are enough.
+    #[serde(default)]
+    pub disk_full: bool,
 }
 
 impl Broker {
     /// True if it may lead partitions.
     pub fn is_active(&self) -> bool {
         !self.fenced && !self.shutting_down
+    }
+
+    /// True if it may lead partitions and take what is written to them.
+    pub fn has_room(&self) -> bool {
+        self.is_active() && !self.disk_full
     }
 
     /// Its address on a listener.

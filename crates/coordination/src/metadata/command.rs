@@ -29,6 +29,8 @@ pub enum Command {
     UnfenceBroker(UnfenceBroker),
     /// A broker is about to stop.
     BeginShutdown(BeginShutdown),
+    /// A broker's disk is full, or has room again.
+    ReportDisk(ReportDisk),
     /// New topics.
     CreateTopics(CreateTopics),
     /// Topics to forget.
@@ -114,6 +116,18 @@ pub struct BeginShutdown {
     pub broker: BrokerId,
     /// The registration that is meant.
     pub epoch: BrokerEpoch,
+}
+
+/// A broker's disk takes no more records, or takes them again. While it is full, leaderships move as when it stops, and it leaves the in-sync sets
+/// that are large enough without it: they would wait for what it cannot write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportDisk {
+    /// Its `node.id`.
+    pub broker: BrokerId,
+    /// The registration that is meant.
+    pub epoch: BrokerEpoch,
+    /// It takes no more records.
+    pub full: bool,
 }
 
 /// New topics; each succeeds or fails alone.

@@ -47,6 +47,25 @@ pub fn depart(
     settle(partition, after, alive)
 }
 
+/// The partition without `broker`, whose disk is full, in its in-sync set and as its leader; `None` if that changes nothing, or would leave
+/// fewer than `needed` in sync: then nothing can be written until there is room, and no copy is to count less for that.
+pub fn relieve(
+    partition: &Partition,
+    broker: BrokerId,
+    needed: usize,
+    alive: impl Fn(BrokerId) -> bool,
+) -> Option<Partition> {
+    let mut after = partition.clone();
+    after.isr.retain(|member| *member != broker);
+    if after.isr.len() < needed.max(1) {
+        return None;
+    }
+    if partition.leader == Some(broker) {
+        after.leader = Some(in_sync_leader(&after, &alive)?);
+    }
+    settle(partition, after, alive)
+}
+
 /// The partition after a broker became able to lead: it gets a leader if it has none and one can be found, and a move ends
 /// that waited for somebody who could lead.
 pub fn arrive(partition: &Partition, unclean: bool, alive: impl Fn(BrokerId) -> bool) -> Option<Partition> {

@@ -26,7 +26,7 @@ pub fn imbalance(image: &Image) -> Option<ElectLeaders> {
             && preferred.is_some_and(|preferred| {
                 partition.leader != Some(*preferred)
                     && partition.isr.contains(preferred)
-                    && image.broker(*preferred).is_some_and(|broker| broker.is_active())
+                    && image.broker(*preferred).is_some_and(|broker| broker.has_room())
             })
     });
     let named: Vec<_> =

@@ -43,7 +43,7 @@ pub use command::{
     AllocateProducerIds, AlterConfigs, AlterPartition, AlterReassignments, BeginShutdown, Command,
     ConfigChange, ConfigEdit, ConfigOp, ConfigResource, CreatePartitions, CreateTopics, DeleteTopics,
     ElectLeaders, Election, FenceBroker, FormCluster, ImportTopics, ImportedTopic, IsrChange, IsrMember,
-    Layout, ManualAssignment, NewPartitions, NewTopic, Reassign, RegisterBroker, TopicSelector,
+    Layout, ManualAssignment, NewPartitions, NewTopic, Reassign, RegisterBroker, ReportDisk, TopicSelector,
     UnfenceBroker, UnregisterBroker,
 };
 pub use image::{Image, TopicChange};

@@ -26,6 +26,8 @@ pub enum Response {
     UnfenceBroker(Result<(), BrokerError>),
     /// Done or why not.
     BeginShutdown(Result<(), BrokerError>),
+    /// Done or why not.
+    ReportDisk(Result<(), BrokerError>),
     /// One per topic asked for.
     CreateTopics(Vec<Result<CreatedTopic, CreateTopicError>>),
     /// One per topic asked for.

@@ -92,6 +92,8 @@ fn parse(line: &str, image: &Image) -> Command {
         "unregister" => Command::UnregisterBroker(UnregisterBroker { broker, epoch }),
         "fence" => Command::FenceBroker(FenceBroker { broker, epoch }),
         "unfence" => Command::UnfenceBroker(UnfenceBroker { broker, epoch }),
+        // disk 1 full, and when it has room again: disk 1
+        "disk" => Command::ReportDisk(ReportDisk { broker, epoch, full: get("full").is_some() }),
         "shutdown" => Command::BeginShutdown(BeginShutdown { broker, epoch }),
         "producer-ids" => Command::AllocateProducerIds(AllocateProducerIds { broker, epoch }),
         // create NAME,NAME 3x2 or on=1,2/2,3
@@ -304,7 +306,8 @@ fn answer(response: &Response) -> String {
         Response::UnregisterBroker(r)
         | Response::FenceBroker(r)
         | Response::UnfenceBroker(r)
-        | Response::BeginShutdown(r) => one(r),
+        | Response::BeginShutdown(r)
+        | Response::ReportDisk(r) => one(r),
         Response::AllocateProducerIds(r) => one(r),
         Response::CreateTopics(r) => all(&r
             .iter()
@@ -335,6 +338,7 @@ fn show(image: &Image) -> String {
         let state = match (b.fenced, b.shutting_down) {
             (true, _) => " fenced",
             (false, true) => " shutting down",
+            (false, false) if b.disk_full => " full",
             (false, false) => "",
         };
         writeln!(out, "  broker {}@{}{state}", b.id, b.epoch).unwrap();

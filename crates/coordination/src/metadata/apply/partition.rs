@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ottla_record::{BrokerId, PartitionIndex, TopicId};
 
+use crate::config::deviation::default_min_insync_replicas;
 use crate::metadata::command::{AlterPartition, ElectLeaders, Election, IsrChange};
 use crate::metadata::election;
 use crate::metadata::image::Image;
@@ -57,7 +58,7 @@ impl Image {
             // A member that is leaving stays in until it is taken out; it only may not be added.
             let stays = partition.isr.contains(&member.broker);
             self.broker(member.broker)
-                .is_some_and(|b| b.epoch == member.epoch && !b.fenced && (stays || !b.shutting_down))
+                .is_some_and(|b| b.epoch == member.epoch && !b.fenced && (stays || b.has_room()))
         });
         if !eligible {
             return Err(AlterPartitionError::IneligibleReplica);
@@ -111,9 +112,8 @@ impl Image {
             Election::Preferred if partition.leader == partition.replicas.first().copied() => {
                 return Err(ElectLeaderError::NotNeeded);
             }
-            Election::Preferred => {
-                election::prefer(partition, alive).ok_or(ElectLeaderError::PreferredNotAvailable)?
-            }
+            Election::Preferred => election::prefer(partition, |b| self.has_room(b))
+                .ok_or(ElectLeaderError::PreferredNotAvailable)?,
             Election::Unclean if partition.leader.is_some() => return Err(ElectLeaderError::NotNeeded),
             Election::Unclean => {
                 election::arrive(partition, true, alive).ok_or(ElectLeaderError::EligibleNotAvailable)?
@@ -129,6 +129,15 @@ impl Image {
         const NAME: &str = "unclean.leader.election.enable";
         let of_all = || self.broker_configs(None).and_then(|configs| configs.get(NAME));
         topic.configs.get(NAME).or_else(of_all).is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+    }
+
+    /// How many replicas must be in sync for `acks=all`, as far as the metadata know: a value in a broker's own file is not among them.
+    pub(super) fn min_in_sync(&self, topic: &Topic, partition: &Partition) -> usize {
+        const NAME: &str = "min.insync.replicas";
+        let of_all = || self.broker_configs(None).and_then(|configs| configs.get(NAME));
+        let set = topic.configs.get(NAME).or_else(of_all).and_then(|value| value.trim().parse::<i64>().ok());
+        let needed = set.unwrap_or_else(|| default_min_insync_replicas(partition.replicas.len()));
+        usize::try_from(needed).unwrap_or(1).min(partition.replicas.len())
     }
 
     /// Looks at every partition and replaces those for which `decide` has another value, and nothing else: what stays is

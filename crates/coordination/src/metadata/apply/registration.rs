@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ottla_record::{BrokerEpoch, BrokerId};
 
 use crate::metadata::broker::Broker;
-use crate::metadata::command::{BeginShutdown, FenceBroker, RegisterBroker, UnfenceBroker, UnregisterBroker};
+use crate::metadata::command::{
+    BeginShutdown, FenceBroker, RegisterBroker, ReportDisk, UnfenceBroker, UnregisterBroker,
+};
 use crate::metadata::election::{self, Departure};
 use crate::metadata::image::{Image, MAX_BROKERS};
 use crate::metadata::response::{BrokerError, RegisterBrokerError};
@@ -49,6 +51,7 @@ impl Image {
             rack: command.rack.clone(),
             fenced: true,
             shutting_down: false,
+            disk_full: false,
         };
         self.brokers.insert(command.broker, Arc::new(broker));
         Ok(epoch)
@@ -98,6 +101,22 @@ impl Image {
         Ok(())
     }
 
+    pub(super) fn report_disk(&mut self, command: &ReportDisk) -> Result<(), BrokerError> {
+        self.check_epoch(command.broker, command.epoch)?;
+        let Some(broker) = self.broker(command.broker).filter(|b| b.disk_full != command.full) else {
+            return Ok(());
+        };
+        let broker = Broker { disk_full: command.full, ..(**broker).clone() };
+        self.brokers.insert(broker.id, Arc::new(broker));
+        if command.full {
+            self.change_partitions(|image, topic, partition| {
+                let needed = image.min_in_sync(topic, partition);
+                election::relieve(partition, command.broker, needed, |b| image.has_room(b))
+            });
+        }
+        Ok(())
+    }
+
     /// Marks a broker as going in this way and moves what it led and where it was in sync.
     fn take_out(&mut self, broker: &Broker, how: Departure) {
         let mut gone = broker.clone();
@@ -109,6 +128,11 @@ impl Image {
         self.change_partitions(|image, topic, partition| {
             election::depart(partition, broker.id, how, image.unclean_election(topic), |b| image.is_active(b))
         });
+    }
+
+    /// True if the broker may lead and take what is written.
+    pub(super) fn has_room(&self, broker: BrokerId) -> bool {
+        self.broker(broker).is_some_and(|b| b.has_room())
     }
 
     /// True if the broker may lead.

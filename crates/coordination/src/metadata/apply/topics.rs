@@ -212,12 +212,15 @@ impl Image {
         factor: i16,
         seed: PlacementSeed,
     ) -> Result<Vec<Vec<BrokerId>>, PlacementError> {
-        let (mut active, mut fenced) = (Vec::new(), Vec::new());
+        let (mut active, mut others) = (Vec::new(), Vec::new());
+        // Where no disk has room, that tells nobody apart.
+        let any_has_room = self.brokers().any(|b| b.has_room());
         for broker in self.brokers().filter(|b| !b.shutting_down) {
             let candidate = Candidate { id: broker.id, rack: broker.rack.clone() };
-            if broker.fenced { fenced.push(candidate) } else { active.push(candidate) }
+            let is_wanted = if any_has_room { broker.has_room() } else { broker.is_active() };
+            if is_wanted { active.push(candidate) } else { others.push(candidate) }
         }
-        placement::place(&active, &fenced, first, count, factor, seed)
+        placement::place(&active, &others, first, count, factor, seed)
     }
 
     fn manual_replicas(&self, assignments: &[ManualAssignment]) -> Result<Vec<Vec<BrokerId>>, String> {
@@ -289,9 +292,13 @@ impl Image {
         Ok(())
     }
 
-    /// A partition in which every living replica is in sync: there is nothing yet that one could lack.
+    /// A partition in which every living replica is in sync: there is nothing yet that one could lack. Those without room would not
+    /// be for long.
     fn new_partition(&self, replicas: Vec<BrokerId>) -> Partition {
-        let isr = replicas.iter().copied().filter(|b| self.is_active(*b)).collect();
+        let mut isr: Vec<BrokerId> = replicas.iter().copied().filter(|b| self.has_room(*b)).collect();
+        if isr.is_empty() {
+            isr.extend(replicas.iter().filter(|b| self.is_active(**b)));
+        }
         let mut partition = Partition {
             replicas,
             isr,

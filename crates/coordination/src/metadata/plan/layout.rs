@@ -36,10 +36,10 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Usable are the brokers that live and are not about to stop.
+    /// Usable are the brokers that live, are not about to stop and have room on their disks.
     pub(super) fn new(image: &Image, sizes: &Sizes) -> Self {
         let racks: BTreeMap<_, _> = image.brokers().map(|b| (b.id, b.rack.clone())).collect();
-        let usable = image.brokers().filter(|b| b.is_active()).map(|b| (b.id, b.rack.clone())).collect();
+        let usable = image.brokers().filter(|b| b.has_room()).map(|b| (b.id, b.rack.clone())).collect();
         let mut layout =
             Self { places: Vec::new(), usable, racks, held: BTreeMap::new(), loads: BTreeMap::new() };
         for broker in image.brokers() {

@@ -213,6 +213,95 @@ fn a_broker_that_shuts_down_hands_over_and_serves_what_only_it_has() {
 }
 
 #[test]
+fn others_lead_in_place_of_a_broker_whose_disk_is_full_where_enough_are_left() {
+    check(
+        "
+        register 1
+        unfence 1
+        register 2
+        unfence 2
+        register 3
+        unfence 3
+        create three on=1,2,3
+        create two on=1,2
+        create strict on=1,2 configs=min.insync.replicas:2
+        create alone on=1
+        disk 1 full epoch=1
+        disk 1 full
+        disk 1 full
+        show
+        elect three-0
+        isr three-0 by=2 to=1,2,3
+        create new 1x3
+        create manual on=1,3
+        disk 2 full
+        disk 3 full
+        create last 1x3
+        show
+        disk 1
+        isr three-0 by=2 to=1,2,3
+        elect three-0
+        show
+        ",
+        expect![[r#"
+            register 1 => 2
+            unfence 1 => ()
+            register 2 => 4
+            unfence 2 => ()
+            register 3 => 6
+            unfence 3 => ()
+            create three on=1,2,3 => ("three", 1, 3)
+            create two on=1,2 => ("two", 1, 2)
+            create strict on=1,2 configs=min.insync.replicas:2 => ("strict", 1, 2)
+            create alone on=1 => ("alone", 1, 1)
+            disk 1 full epoch=1 => error: Expected broker epoch 2, but got broker epoch 1
+            disk 1 full => ()
+            disk 1 full => ()
+              broker 1@2 full
+              broker 2@4
+              broker 3@6
+              alone-0: [1] / [1] / 1 @0 .0
+              strict-0: [1, 2] / [1, 2] / 1 @0 .0
+              strict {"min.insync.replicas": "2"}
+              three-0: [1, 2, 3] / [2, 3] / 2 @1 .1
+              two-0: [1, 2] / [2] / 2 @1 .1
+            elect three-0 => three-0: error: The preferred leader was not available.
+            isr three-0 by=2 to=1,2,3 => error: The new ISR contains at least one ineligible replica.
+            create new 1x3 => ("new", 1, 3)
+            create manual on=1,3 => ("manual", 1, 2)
+            disk 2 full => ()
+            disk 3 full => ()
+            create last 1x3 => ("last", 1, 3)
+              broker 1@2 full
+              broker 2@4 full
+              broker 3@6 full
+              alone-0: [1] / [1] / 1 @0 .0
+              last-0: [1, 2, 3] / [1, 2, 3] / 1 @0 .0
+              manual-0: [1, 3] / [3] / 3 @0 .0
+              new-0: [2, 3, 1] / [2, 3] / 2 @0 .0
+              strict-0: [1, 2] / [1, 2] / 1 @0 .0
+              strict {"min.insync.replicas": "2"}
+              three-0: [1, 2, 3] / [2, 3] / 2 @1 .1
+              two-0: [1, 2] / [2] / 2 @1 .1
+            disk 1 => ()
+            isr three-0 by=2 to=1,2,3 => (Some(2), 1, [1, 2, 3], 2)
+            elect three-0 => three-0: ()
+              broker 1@2
+              broker 2@4 full
+              broker 3@6 full
+              alone-0: [1] / [1] / 1 @0 .0
+              last-0: [1, 2, 3] / [1, 2, 3] / 1 @0 .0
+              manual-0: [1, 3] / [3] / 3 @0 .0
+              new-0: [2, 3, 1] / [2, 3] / 2 @0 .0
+              strict-0: [1, 2] / [1, 2] / 1 @0 .0
+              strict {"min.insync.replicas": "2"}
+              three-0: [1, 2, 3] / [1, 2, 3] / 1 @2 .3
+              two-0: [1, 2] / [2] / 2 @1 .1
+        "#]],
+    );
+}
+
+#[test]
 fn only_a_fenced_broker_is_unregistered_and_its_id_returns_as_a_new_one() {
     check(
         "

@@ -17,6 +17,8 @@ fn line() -> impl Strategy<Value = String> {
         broker.clone().prop_map(|b| format!("unfence {b}")),
         broker.clone().prop_map(|b| format!("fence {b}")),
         broker.clone().prop_map(|b| format!("shutdown {b}")),
+        (broker.clone(), any::<bool>())
+            .prop_map(|(b, full)| format!("disk {b}{}", if full { " full" } else { "" })),
         broker.clone().prop_map(|b| format!("unregister {b}")),
         broker.clone().prop_map(|b| format!("producer-ids {b}")),
         (topic.clone(), 1..4, 1..4, any::<u64>())
