@@ -359,10 +359,15 @@ impl Cluster {
 
     /// Creates a topic with up to three replicas, and waits until it is led and in sync.
     pub fn create_topic(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
+        self.begin_topic(topic, partitions, configs);
+        self.wait_in_sync(topic);
+    }
+
+    /// Creates a topic with up to three replicas, and waits for the answer only.
+    pub fn begin_topic(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
         let copies = i16::try_from(self.brokers.len().min(3)).expect("at most 3");
         self.ask(|address| create(address, topic, partitions, copies, configs))
             .unwrap_or_else(|error| panic!("creating {topic}: {error:#}"));
-        self.wait_in_sync(topic);
     }
 
     /// Waits until every partition of a topic is led by a broker that serves it.

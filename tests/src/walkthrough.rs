@@ -27,7 +27,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(600);
 const DEFAULT_PORTS: [u16; 2] = [9092, 9095];
 
 /// Kafka's scripts and the classes they start.
-const KAFKA_TOOLS: [(&str, &str); 8] = [
+const KAFKA_TOOLS: [(&str, &str); 9] = [
     ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
     ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
     ("kafka-console-producer.sh", "org.apache.kafka.tools.ConsoleProducer"),
@@ -35,6 +35,7 @@ const KAFKA_TOOLS: [(&str, &str); 8] = [
     ("kafka-get-offsets.sh", "org.apache.kafka.tools.GetOffsetShell"),
     ("kafka-delete-records.sh", "org.apache.kafka.tools.DeleteRecordsCommand"),
     ("kafka-log-dirs.sh", "org.apache.kafka.tools.LogDirsCommand"),
+    ("kafka-cluster.sh", "org.apache.kafka.tools.ClusterTool"),
     ("kafka-dump-log.sh", "org.apache.kafka.tools.DumpLogSegments"),
 ];
 

@@ -9,6 +9,14 @@
 //! idempotent librdkafka producer (`tests/clients/history_writer.py`) that sends 200 records a second in turn. The outage is the
 //! longest time between two acknowledgements of one partition from the fault on. In the end of each round everything is read and held
 //! against what was acknowledged.
+//!
+//! | module | what it measures |
+//! |---|---|
+//! | [`many`] | 1,000 partitions of three replicas: created, at rest, written to a little, and their leaders' broker killed |
+//! | [`rejoin`] | what producers notice while a broker that was away catches up |
+
+mod many;
+mod rejoin;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -47,8 +55,8 @@ pub(crate) struct Options {
     /// How often a leader is killed; it is stopped a third as often.
     #[arg(long, default_value_t = 10)]
     rounds: usize,
-    /// Measures only the load, or only the outages; nothing is written.
-    #[arg(long, value_parser = ["load", "outage"])]
+    /// Measures one part only; nothing is written.
+    #[arg(long, value_parser = ["load", "outage", "many", "rejoin"])]
     part: Option<String>,
     /// Measures brokers of one kind only: shows that it works; nothing is written.
     #[arg(long, value_parser = ["ottla", "kafka"])]
@@ -87,7 +95,7 @@ const CASES: [Case; 4] = [
     },
 ];
 
-/// Measures both and writes the document.
+/// Measures all parts and writes the document.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(Tool::Python.is_present(), "the producer is Python's: `cargo xtask tools` installs it");
     let is_wanted = |kind: &Kind| match options.only.as_deref() {
@@ -101,9 +109,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         if kind == Kind::Kafka {
             kafka_jars::kafka_jars()?;
         }
-        let part = options.part.as_deref();
-        let rounds = if part == Some("load") { 0 } else { options.rounds };
-        measure(kind, part != Some("outage"), rounds, &mut samples)?;
+        let is_wanted = |part: &str| options.part.as_deref().is_none_or(|only| only == part);
+        measure(kind, is_wanted, options.rounds, &mut samples)?;
     }
     let document = document(&machine, options.rounds, &samples);
     if options.only.is_some() || options.part.is_some() {
@@ -116,60 +123,75 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(kind: Kind, loaded: bool, rounds: usize, samples: &mut Vec<Sample>) -> anyhow::Result<()> {
+fn measure(
+    kind: Kind,
+    is_wanted: impl Fn(&str) -> bool,
+    rounds: usize,
+    samples: &mut Vec<Sample>,
+) -> anyhow::Result<()> {
     let mut cluster = Plan::under_test(3).of(kind, Profile::Release).try_start()?;
     // A broker that misses another says so; that is what is asked for here.
     cluster.expect_log("");
-    if loaded {
-        load(kind, &cluster, samples)?;
+    let mut record = |metric: &str, unit, value: f64| {
+        eprintln!("{kind:?} {metric:<46} {value:>9.3} {unit}");
+        samples.push(Sample { kind, metric: metric.to_owned(), unit, value });
+    };
+    if is_wanted("load") {
+        load(&mut cluster, &mut record)?;
     }
+    if is_wanted("outage") {
+        outages(&mut cluster, rounds, &mut record)?;
+    }
+    if is_wanted("rejoin") {
+        rejoin::run(&mut cluster, &mut record)?;
+    }
+    if is_wanted("many") {
+        many::run(&mut cluster, rounds.div_ceil(3), &mut record)?;
+    }
+    Ok(())
+}
+
+fn outages(
+    cluster: &mut Cluster,
+    rounds: usize,
+    record: &mut impl FnMut(&str, &'static str, f64),
+) -> anyhow::Result<()> {
     for case in CASES {
         let count = if case.silent { rounds.div_ceil(3) } else { rounds };
         for round in 1..=count {
-            let outage =
-                outage(&mut cluster, case, round).with_context(|| format!("{kind:?}: {}", case.label))?;
-            let value = outage.as_secs_f64() * 1e3;
-            eprintln!("{kind:?} {:<46} {round:>2}  {value:>7.0} ms", case.label);
-            samples.push(Sample { kind, metric: case.label.to_owned(), unit: "ms", value });
+            let outage = outage(cluster, case, round)
+                .with_context(|| format!("{:?}: {}", cluster.kind(), case.label))?;
+            record(case.label, "ms", outage.as_secs_f64() * 1e3);
         }
     }
     Ok(())
 }
 
 /// What it costs all brokers to take records and copy them, as fast as they can and at a steady rate.
-fn load(kind: Kind, cluster: &Cluster, samples: &mut Vec<Sample>) -> anyhow::Result<()> {
-    let os = match kind {
-        Kind::Kafka => &[][..],
-        Kind::Ottla => &[("ottla.ack.durability", "os")],
-    };
-    let modes: &[(&str, &[(&str, &str)])] = match kind {
-        Kind::Kafka => &[("os", os)],
-        Kind::Ottla => &[("os", os), ("fsync", &[])],
-    };
-    let mut record = |metric: String, unit, value: f64| {
-        eprintln!("{kind:?} {metric:<46} {value:>9.3} {unit}");
-        samples.push(Sample { kind, metric, unit, value });
+fn load(cluster: &mut Cluster, record: &mut impl FnMut(&str, &'static str, f64)) -> anyhow::Result<()> {
+    let modes: &[(&str, &[(&str, &str)])] = match cluster.kind() {
+        Kind::Kafka => &[("os", &[])],
+        Kind::Ottla => &[("os", &[("ottla.ack.durability", "os")]), ("fsync", &[])],
     };
     for (mode, configs) in modes {
         let topic = format!("load-{mode}");
         cluster.create_topic(&topic, PARTITIONS, configs);
-        cluster.wait_in_sync(&topic);
         let load = Load::of_cluster(cluster, &topic);
         load.produce_to_leaders(cluster, WARM_UP_BYTES, None)?;
         rustix::fs::sync();
         machine::touch_memory()?;
         let fast = load.produce_to_leaders(cluster, LOAD_BYTES, None)?;
         let gigabytes = fast.bytes as f64 / 1e9;
-        record(format!("produce {mode} cpu"), "s/GB", fast.cpu.as_secs_f64() / gigabytes);
-        record(format!("produce {mode} rate"), "GB/s", gigabytes / fast.elapsed.as_secs_f64());
+        record(&format!("produce {mode} cpu"), "s/GB", fast.cpu.as_secs_f64() / gigabytes);
+        record(&format!("produce {mode} rate"), "GB/s", gigabytes / fast.elapsed.as_secs_f64());
         cluster.wait_in_sync(&topic);
         rustix::fs::sync();
         machine::touch_memory()?;
         let steady = load.produce_to_leaders(cluster, LOAD_BYTES, Some(STEADY_MB_PER_S))?;
-        record(format!("steady {mode} cpu"), "s/GB", steady.cpu.as_secs_f64() / gigabytes);
+        record(&format!("steady {mode} cpu"), "s/GB", steady.cpu.as_secs_f64() / gigabytes);
         for (label, fraction) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
             let latency = steady.percentile(fraction).as_secs_f64() * 1e3;
-            record(format!("steady {mode} {label}"), "ms", latency);
+            record(&format!("steady {mode} {label}"), "ms", latency);
         }
     }
     Ok(())
@@ -272,5 +294,31 @@ fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> String {
         let ottla = cell(samples, Kind::Ottla, label);
         let _ = writeln!(text, "| {label} | ms | {kafka} | {ottla} | ≤ {median}, ≤ {worst} |");
     }
+    for (introduction, rows) in
+        [(rejoin::INTRODUCTION, &rejoin::ROWS[..]), (many::INTRODUCTION, &many::ROWS[..])]
+    {
+        text.push_str(introduction);
+        let _ =
+            writeln!(text, "| what | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|");
+        for Row { metric, label, target } in rows {
+            let unit =
+                samples.iter().find(|sample| sample.metric == *metric).map_or("", |sample| sample.unit);
+            let kafka = cell(samples, Kind::Kafka, metric);
+            let ottla = cell(samples, Kind::Ottla, metric);
+            let target = target.map_or_else(|| "–".to_owned(), |most| format!("≤ {most}"));
+            let _ = writeln!(text, "| {label} | {unit} | {kafka} | {ottla} | {target} |");
+        }
+    }
     text
+}
+
+/// A row of a table, with the most we aim at.
+struct Row {
+    metric: &'static str,
+    label: &'static str,
+    target: Option<f64>,
+}
+
+const fn row(metric: &'static str, label: &'static str, target: Option<f64>) -> Row {
+    Row { metric, label, target }
 }

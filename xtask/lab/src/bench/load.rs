@@ -56,12 +56,13 @@ impl Load {
         Self { address: broker.address(), pids: vec![broker.pid()], topic: topic.to_owned() }
     }
 
-    /// For an existing topic of a cluster. Of the loads only [`Load::produce_to_leaders`] is for this.
-    pub(crate) fn of_cluster(cluster: &Cluster, topic: &str) -> Self {
-        let brokers = cluster.ids().into_iter().map(|id| cluster.broker(id));
+    /// For an existing topic of a cluster, of whose brokers one may be down. Of the loads only those to leaders are for this.
+    pub(crate) fn of_cluster(cluster: &mut Cluster, topic: &str) -> Self {
+        let running: Vec<i32> = cluster.ids().into_iter().filter(|id| cluster.is_running(*id)).collect();
+        let brokers: Vec<&Broker> = running.into_iter().map(|id| cluster.broker(id)).collect();
         Self {
-            address: cluster.broker(1).address(),
-            pids: brokers.map(Broker::pid).collect(),
+            address: brokers.first().map(|broker| broker.address()).unwrap_or_default(),
+            pids: brokers.into_iter().map(Broker::pid).collect(),
             topic: topic.to_owned(),
         }
     }
@@ -94,6 +95,27 @@ impl Load {
         let lanes = self.partitions()?.into_iter().map(lane).collect();
         let gap = rate.map(|rate| Duration::from_secs_f64(payload as f64 / (rate * 1e6)));
         self.replay(&Plan { lanes, payload, count: bytes.div_ceil(payload), pipeline: PIPELINE, gap })
+    }
+
+    /// Requests of one 100-byte record, acks=all, so many a second, to the leaders in turn on a connection each, and there to their partitions in turn.
+    pub(crate) fn single_records_to_leaders(
+        &self,
+        cluster: &Cluster,
+        count: u64,
+        per_second: f64,
+    ) -> anyhow::Result<Outcome> {
+        let batch = Batch::of_size(1, SINGLE_RECORD_BYTES).bytes();
+        let leaders = Connection::open(&self.address)?.leaders(&self.topic)?;
+        let lane = |leader| {
+            let led = (0..).zip(&leaders).filter(|(_, its)| **its == leader);
+            let request = |(partition, _)| {
+                frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &[partition], -1, &batch))
+            };
+            LanePlan { address: cluster.broker(leader).address(), requests: led.map(request).collect() }
+        };
+        let lanes = cluster.ids().into_iter().filter(|id| leaders.contains(id)).map(lane).collect();
+        let gap = Some(Duration::from_secs_f64(1.0 / per_second));
+        self.replay(&Plan { lanes, payload: batch.len() as u64, count, pipeline: PIPELINE, gap })
     }
 
     /// Requests of one 100-byte record, acks=all, one unanswered at a time on each connection, over the partitions in turn.
