@@ -12,8 +12,10 @@ use ottla_node::metrics::ApiMetrics;
 use ottla_node::{ConnectionId, Metrics};
 use ottla_wire::frame::{LENGTH_PREFIX, read_request_header, write_response};
 use ottla_wire::{ApiKey, Message, Reader, Request, Writer};
+use parking_lot::Mutex;
 
 use crate::apis;
+use crate::apis::fetch::replica_session::ReplicaSession;
 use crate::front::Front;
 use crate::outbox::Frame;
 use crate::reply::{LateAnswer, Refusal, Reply};
@@ -26,11 +28,13 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// It has fetched as a replica.
     pub(crate) is_broker: AtomicBool,
+    /// What it fetches as a replica. Taken out while a fetch is in work.
+    pub(crate) replica_session: Mutex<Option<ReplicaSession>>,
 }
 
 impl Peer {
     pub(crate) fn new(id: ConnectionId, address: SocketAddr) -> Self {
-        Self { id, address, is_broker: AtomicBool::new(false) }
+        Self { id, address, is_broker: AtomicBool::new(false), replica_session: Mutex::default() }
     }
 }
 

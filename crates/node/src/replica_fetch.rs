@@ -52,6 +52,8 @@ pub struct ReplicaFetchItem<'a> {
     pub high_watermark: Option<Offset>,
     /// Bytes wanted at most.
     pub max_bytes: usize,
+    /// The partition was told this by a fetch a moment ago, in the same registration, and all was well.
+    pub known: bool,
 }
 
 /// What a follower gets of one partition.
@@ -155,10 +157,11 @@ impl Node {
         broker_epoch: BrokerEpoch,
         items: &[ReplicaFetchItem<'_>],
     ) -> Vec<Stage> {
-        let (ticket, slots) = ticket(items.len());
+        let (ticket, mut slots) = ticket(items.iter().filter(|item| !item.known).count());
         let topics = self.topics();
         let mut stages = Vec::with_capacity(items.len());
-        for (item, slot) in items.iter().zip(slots) {
+        for item in items {
+            let slot = if item.known { None } else { slots.next() };
             let found = topics.topic(item.topic).and_then(|topic| topic.partition(item.partition));
             let host = match found {
                 Ok(host) => host,
@@ -174,6 +177,7 @@ impl Node {
                 continue;
             };
             stages.push(Stage::Reads(Arc::clone(host), leader_epoch, offset));
+            let Some(slot) = slot else { continue };
             host.submit(Event::FollowerFetch(FollowerFetch {
                 waiter: Waiter::FollowerFetch(slot),
                 follower,
@@ -184,9 +188,12 @@ impl Node {
                 log_start: Offset::from_wire(item.log_start).unwrap_or(Offset::ZERO),
             }));
         }
-        drop(topics);
-        for (stage, outcome) in stages.iter_mut().zip(ticket.await) {
-            let Stage::Reads(..) = stage else { continue };
+        // Slots of those that were settled above are empty, and those behind them keep their places.
+        drop((topics, slots));
+        let outcomes = ticket.await.into_iter();
+        let asked = items.iter().enumerate().filter(|(_, item)| !item.known).map(|(at, _)| at);
+        for (at, outcome) in asked.zip(outcomes) {
+            let Some(stage @ Stage::Reads(..)) = stages.get_mut(at) else { continue };
             let settled = match outcome {
                 Some(Ok(FollowerPosition { diverging: None, .. })) => continue,
                 Some(Ok(FollowerPosition { diverging: Some(diverging), .. })) => {

@@ -3,6 +3,7 @@
 mod answer;
 mod near;
 mod replica;
+pub(crate) mod replica_session;
 
 use std::sync::Arc;
 use std::time::Duration;

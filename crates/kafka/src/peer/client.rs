@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use ottla_node::ports::{BoxFuture, PeerAddress, PeerError, PeerTransport, ReplicaFetch, ReplicaFetched};
 use ottla_record::BrokerId;
-use ottla_wire::Request;
-use ottla_wire::messages::fetch_request::FetchRequest;
+use ottla_wire::messages::fetch_response::FetchResponse;
 use parking_lot::Mutex;
 
-use crate::peer::fetch::{FETCH_VERSION, answers, request};
+use crate::peer::fetch::{FETCH_VERSION, answers};
+use crate::peer::session::Session;
 use crate::peer::wire::{Connection, Probe};
 
 /// How peers are spoken to.
@@ -32,7 +32,7 @@ pub struct PeerOptions {
 /// with it: what may still come on it is of no use, and the next request must not wait for it.
 pub struct PeerClient {
     options: PeerOptions,
-    idle: Mutex<BTreeMap<BrokerId, Connection>>,
+    idle: Mutex<BTreeMap<BrokerId, Line>>,
     /// Of the last connection to each.
     probes: Mutex<BTreeMap<BrokerId, Probe>>,
 }
@@ -43,28 +43,26 @@ impl PeerClient {
         Self { options, idle: Mutex::default(), probes: Mutex::default() }
     }
 
-    async fn call<R: Request>(
+    async fn fetch_from(
         &self,
-        peer: &PeerAddress,
-        request: &R,
-        version: i16,
-    ) -> Result<R::Response, PeerError> {
-        let called = self.call_without_limit(peer, request, version);
+        leader: &PeerAddress,
+        fetch: &ReplicaFetch,
+    ) -> Result<Vec<ReplicaFetched>, PeerError> {
         let limit = self.options.timeout;
-        tokio::time::timeout(limit, called).await.map_err(|_| PeerError::TimedOut(limit))?
+        let fetched = tokio::time::timeout(limit, self.fetch_without_limit(leader, fetch)).await;
+        answers(fetched.map_err(|_| PeerError::TimedOut(limit))??)
     }
 
-    async fn call_without_limit<R: Request>(
+    async fn fetch_without_limit(
         &self,
-        peer: &PeerAddress,
-        request: &R,
-        version: i16,
-    ) -> Result<R::Response, PeerError> {
-        let kept = self.idle.lock().remove(&peer.broker).filter(|kept| kept.leads_to(peer));
+        leader: &PeerAddress,
+        fetch: &ReplicaFetch,
+    ) -> Result<FetchResponse, PeerError> {
+        let kept = self.idle.lock().remove(&leader.broker).filter(|kept| kept.connection.leads_to(leader));
         if let Some(mut kept) = kept {
-            match kept.call(request, version).await {
+            match kept.fetch(fetch).await {
                 Ok(response) => {
-                    self.idle.lock().insert(peer.broker, kept);
+                    self.idle.lock().insert(leader.broker, kept);
                     return Ok(response);
                 }
                 // The peer closed it while it lay idle, or was restarted.
@@ -72,11 +70,32 @@ impl PeerClient {
                 Err(error) => return Err(error),
             }
         }
-        let mut fresh = Connection::open(peer, &self.options).await?;
-        self.probes.lock().insert(peer.broker, fresh.probe());
-        let response = fresh.call(request, version).await?;
-        self.idle.lock().insert(peer.broker, fresh);
+        let connection = Connection::open(leader, &self.options).await?;
+        self.probes.lock().insert(leader.broker, connection.probe());
+        let mut fresh = Line { connection, session: Session::default() };
+        let response = fresh.fetch(fetch).await?;
+        self.idle.lock().insert(leader.broker, fresh);
         Ok(response)
+    }
+}
+
+/// A connection, and what its leader remembers of it.
+#[derive(Debug)]
+struct Line {
+    connection: Connection,
+    session: Session,
+}
+
+impl Line {
+    async fn fetch(&mut self, fetch: &ReplicaFetch) -> Result<FetchResponse, PeerError> {
+        loop {
+            let request = self.session.next(fetch);
+            let was_whole = request.session_id == 0;
+            let response = self.connection.call(&request, FETCH_VERSION).await?;
+            if self.session.answered(response.error_code, response.session_id) || was_whole {
+                return Ok(response);
+            }
+        }
     }
 }
 
@@ -86,10 +105,7 @@ impl PeerTransport for PeerClient {
         leader: &'a PeerAddress,
         fetch: ReplicaFetch,
     ) -> BoxFuture<'a, Result<Vec<ReplicaFetched>, PeerError>> {
-        Box::pin(async move {
-            let request: FetchRequest = request(&fetch);
-            answers(self.call(leader, &request, FETCH_VERSION).await?)
-        })
+        Box::pin(async move { self.fetch_from(leader, &fetch).await })
     }
 
     fn has_hung_up(&self, peer: BrokerId) -> bool {

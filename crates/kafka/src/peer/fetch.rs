@@ -1,7 +1,9 @@
 //! Fetch as followers send it: topics by id, the follower's registration, the epoch of its last record (KIP-595, KIP-903).
 
 use bytes::Bytes;
-use ottla_node::ports::{LeaderAnswer, PeerError, ReplicaFetch, ReplicaFetchError, ReplicaFetched};
+use ottla_node::ports::{
+    LeaderAnswer, PeerError, ReplicaFetch, ReplicaFetchError, ReplicaFetchPartition, ReplicaFetched,
+};
 use ottla_record::{LeaderEpoch, Offset, PartitionIndex, TopicId, Uuid};
 use ottla_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic, ReplicaState};
 use ottla_wire::messages::fetch_response::{FetchResponse, PartitionData};
@@ -13,9 +15,10 @@ pub(super) const FETCH_VERSION: i16 = 18;
 /// A fetch outside of any session.
 const NO_SESSION_EPOCH: i32 = -1;
 
-pub(super) fn request(fetch: &ReplicaFetch) -> FetchRequest {
+/// A fetch of some of its partitions.
+pub(super) fn request(fetch: &ReplicaFetch, partitions: &[ReplicaFetchPartition]) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
-    for partition in &fetch.partitions {
+    for partition in partitions {
         let wanted = FetchPartition {
             partition: partition.partition.get(),
             current_leader_epoch: partition.leader_epoch.get(),

@@ -42,7 +42,7 @@ fn fetch() -> ReplicaFetch {
 #[test]
 fn a_request_says_who_asks_and_what_it_has() {
     let mut writer = Writer::new();
-    request(&fetch()).encode(&mut writer, FETCH_VERSION).unwrap();
+    request(&fetch(), &fetch().partitions).encode(&mut writer, FETCH_VERSION).unwrap();
     let mut reader = Reader::new(Bytes::from(writer.into_parts().0));
     let sent = ottla_wire::messages::FetchRequest::decode(&mut reader, FETCH_VERSION).unwrap();
     assert_eq!((sent.replica_state.replica_id, sent.replica_state.replica_epoch), (2, 77));
@@ -161,6 +161,41 @@ async fn a_connection_is_kept_and_replaced_when_the_peer_has_closed_it() {
     for _ in 0..7 {
         assert_eq!(client.fetch(&address, fetch()).await.unwrap(), []);
     }
+}
+
+/// What a request names: session, epoch, partitions with offsets, forgotten ones.
+fn named(request: &ottla_wire::messages::FetchRequest) -> String {
+    let partitions = request.topics.iter().flat_map(|topic| {
+        topic
+            .partitions
+            .iter()
+            .map(|one| format!("{}-{}@{}", topic.topic_id.as_bytes()[0], one.partition, one.fetch_offset))
+    });
+    let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|one| format!("-{}-{one}", topic.topic_id.as_bytes()[0]))
+    });
+    let all: Vec<String> = partitions.chain(forgotten).collect();
+    format!("{} {} {}", request.session_id, request.session_epoch, all.join(" "))
+}
+
+#[test]
+fn a_session_sends_what_changed_and_everything_again_when_it_is_lost() {
+    let mut session = session::Session::default();
+    let mut wanted = fetch();
+    assert_eq!(named(&session.next(&wanted)), "0 0 1-0@40 1-1@40 2-0@40");
+    assert!(session.answered(ErrorCode::NONE, 5));
+    assert_eq!(named(&session.next(&wanted)), "5 1 ");
+    assert!(session.answered(ErrorCode::NONE, 5));
+    wanted.partitions[1].offset = Offset::new(41);
+    wanted.partitions.remove(0);
+    assert_eq!(named(&session.next(&wanted)), "5 2 1-1@41 -1-0");
+    assert!(session.answered(ErrorCode::NONE, 5));
+    wanted.partitions[1].leader_epoch = LeaderEpoch::new(4);
+    assert_eq!(named(&session.next(&wanted)), "5 3 2-0@40");
+    assert!(!session.answered(ErrorCode::FETCH_SESSION_ID_NOT_FOUND, 0));
+    assert_eq!(named(&session.next(&wanted)), "0 0 1-1@41 2-0@40");
+    assert!(session.answered(ErrorCode::NONE, 0), "a leader that opens none");
+    assert_eq!(named(&session.next(&wanted)), "0 0 1-1@41 2-0@40");
 }
 
 #[tokio::test]

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use ottla_node::ports::ReplicaFetchError;
 use ottla_node::storage::ReadSlice;
-use ottla_node::{ForReplica, ReplicaFetchItem, ReplicaFetchOptions, ReplicaFetchOutcomes};
-use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId};
+use ottla_node::{ForReplica, ReplicaFetchOptions};
+use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch};
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::fetch_request::FetchRequest;
 use ottla_wire::messages::fetch_response::{EpochEndOffset, FetchResponse, PartitionData};
 
 use crate::apis::fetch::MAX_WAIT;
 use crate::apis::fetch::answer::{self, Answer};
+use crate::apis::fetch::replica_session::ReplicaSession;
 use crate::dispatch::Call;
 use crate::fetch_session::Topic;
 use crate::leaders::Leaders;
@@ -22,8 +23,8 @@ use crate::reply::{Refusal, Reply};
 
 /// From this version on a follower says its registration (KIP-903).
 const REPLICA_STATE_FROM: i16 = 15;
-/// From this version on topics have ids instead of names (KIP-516).
-const TOPIC_IDS_FROM: i16 = 13;
+/// The number of a connection's session.
+const FIRST_SESSION: i32 = 1;
 
 /// Whoever fetches as a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,75 +46,50 @@ impl Replica {
     }
 }
 
-/// Followers of ours use no sessions, and nobody else is a follower: one that asks for one gets everything each time.
 pub(super) fn handle(call: Call, request: FetchRequest, replica: Replica) -> Reply {
     call.peer.is_broker.store(true, Ordering::Relaxed);
     Reply::LongPoll(Box::pin(async move {
-        if request.session_id != 0 && request.session_epoch > 0 {
-            let response =
-                FetchResponse { error_code: ErrorCode::FETCH_SESSION_ID_NOT_FOUND, ..Default::default() };
-            return call.answer(&response);
-        }
         let node = Arc::clone(&call.front.node);
         let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(MAX_WAIT);
         let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+        let now = node.clock().now().monotonic;
         let options = ReplicaFetchOptions {
             replica: replica.id,
             replica_epoch: replica.epoch,
             max_bytes,
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
-            deadline: node.clock().now().monotonic + max_wait,
+            deadline: now + max_wait,
         };
-        let topics = topics(&request, call.version);
-        let items: Vec<_> = items(&request, &topics).collect();
-        let outcomes = node.fetch_as_replica(options, &items).await;
-        answer(&call, &request, &topics, outcomes)
+        // The connection is this session's, so its number need not be hard to guess.
+        let kept = call.peer.replica_session.lock().take();
+        let mut session = match ReplicaSession::resolve(kept, request, call.version, FIRST_SESSION) {
+            Ok(session) => session,
+            Err(error_code) => return call.answer(&FetchResponse { error_code, ..Default::default() }),
+        };
+        let outcomes = node.fetch_as_replica(options, &session.items(now)).await;
+        let frame = answer(&call, session.id(), session.tell(outcomes, now));
+        if session.id() != 0 {
+            *call.peer.replica_session.lock() = Some(session);
+        }
+        frame
     }))
-}
-
-fn topics(request: &FetchRequest, version: i16) -> Vec<Topic> {
-    let topics = request.topics.iter().map(|topic| match version {
-        TOPIC_IDS_FROM.. => Topic::Id(TopicId(topic.topic_id)),
-        _ => Topic::Name(topic.topic.as_str().into()),
-    });
-    topics.collect()
-}
-
-fn items<'a>(request: &'a FetchRequest, topics: &'a [Topic]) -> impl Iterator<Item = ReplicaFetchItem<'a>> {
-    request.topics.iter().zip(topics).flat_map(|(asked, topic)| {
-        asked.partitions.iter().map(|partition| ReplicaFetchItem {
-            topic: topic.key(),
-            partition: partition.partition,
-            leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
-            offset: partition.fetch_offset,
-            last_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
-            log_start: partition.log_start_offset,
-            high_watermark: Some(partition.high_watermark)
-                .filter(|known| *known != i64::MAX)
-                .and_then(Offset::from_wire),
-            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
-        })
-    })
 }
 
 fn answer(
     call: &Call,
-    request: &FetchRequest,
-    topics: &[Topic],
-    outcomes: ReplicaFetchOutcomes,
+    session_id: i32,
+    news: Vec<(Topic, i32, Result<ForReplica, ReplicaFetchError>)>,
 ) -> Result<Frame, Refusal> {
     let mut answer = Answer::default();
+    answer.response.session_id = session_id;
     let mut leaders = None;
-    let mut outcomes = outcomes.into_iter();
-    for (asked, topic) in request.topics.iter().zip(topics) {
-        for (partition, outcome) in asked.partitions.iter().zip(outcomes.by_ref()) {
-            let (mut data, slice) = data(partition.partition, outcome);
-            if answer::wants_leader(call, data.error_code) {
-                let leaders = leaders.get_or_insert_with(|| Leaders::new(&call.front));
-                answer::note_leader(leaders, &mut data, topic.key());
-            }
-            answer.push(topic, data, slice);
+    for (topic, partition, outcome) in news {
+        let (mut data, slice) = data(partition, outcome);
+        if answer::wants_leader(call, data.error_code) {
+            let leaders = leaders.get_or_insert_with(|| Leaders::new(&call.front));
+            answer::note_leader(leaders, &mut data, topic.key());
         }
+        answer.push(&topic, data, slice);
     }
     answer.response.node_endpoints = leaders.map(Leaders::into_fetch_endpoints).unwrap_or_default();
     answer.encode(call)
