@@ -26,6 +26,7 @@ mod deploy;
 mod dump_log;
 mod full_disk;
 mod grpc;
+mod grpc_forwarding;
 mod hostile_connections;
 mod import;
 mod import_groups;
