@@ -38,6 +38,7 @@ mod lifecycle;
 mod metrics;
 mod quorum_tools;
 mod reload;
+mod rolling_restart;
 mod rust_client;
 mod rust_client_examples;
 mod rust_client_kill_nine;
