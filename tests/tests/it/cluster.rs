@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use it::broker::Kind as BrokerKind;
 use it::cluster::{Cluster, PartitionView, Plan};
 use it::history::{Stored, Violation, check};
 use it::raw::{self, api, error};
@@ -35,13 +36,16 @@ impl Story {
         if !tools::require(&[Tool::Python]) {
             return None;
         }
-        let cluster = Plan::under_test(3).start();
-        cluster.create_topic(TOPIC, PARTITIONS, &[]);
+        Some(Self::on(Plan::under_test(3).start(), &[]))
+    }
+
+    fn on(cluster: Cluster, configs: &[(&str, &str)]) -> Self {
+        cluster.create_topic(TOPIC, PARTITIONS, configs);
         let start = |name| Writer::start(&cluster.bootstrap(), TOPIC, name, PARTITIONS, 300);
         let writers = ["a", "b"].map(start).into();
         let mut story = Self { cluster, writers };
         story.go_on();
-        Some(story)
+        story
     }
 
     /// Waits until every partition has taken more records of every writer.
@@ -169,6 +173,52 @@ fn a_rolling_restart_stops_nobody() {
     let pause = story.longest_gap(began);
     eprintln!("longest pause {pause:?}");
     assert!(pause < RESTART_PAUSE, "somebody waited {pause:?}");
+    story.end();
+}
+
+/// Whoever votes on metadata is no broker, and no broker votes.
+#[test]
+fn the_active_of_three_controllers_is_killed_under_two_brokers() {
+    if !tools::require(&[Tool::Python]) {
+        return;
+    }
+    let plan = Plan { controllers: 3, ..Plan::under_test(2) };
+    // One of the two brokers may be lost.
+    let mut story = Story::on(plan.start(), &[("min.insync.replicas", "1")]);
+    let controllers = story.cluster.controller_ids();
+    let active = story.cluster.quorum_leader();
+    assert!(controllers.contains(&active), "{active} leads the quorum");
+    let killed = Instant::now();
+    story.cluster.kill(active);
+    story.go_on();
+    // It takes another one to create a topic.
+    story.cluster.create_topic("more", 1, &[]);
+    let next = story.cluster.quorum_leader();
+    assert!(next != active && controllers.contains(&next), "{next} leads the quorum");
+    eprintln!("another controller after {:?} at most", killed.elapsed());
+    let pause = story.longest_gap(killed);
+    eprintln!("longest pause {pause:?}");
+    assert!(pause < RESTART_PAUSE, "records waited {pause:?} for a controller");
+
+    // Nobody is as well informed as the one that has just begun: it replaces a leader.
+    let leader = story.cluster.leader(TOPIC, 0);
+    let killed = Instant::now();
+    story.cluster.kill(leader);
+    story.go_on();
+    eprintln!("outage {:?}", story.longest_gap(killed));
+    story.cluster.restart(leader);
+    story.cluster.restart(active);
+    story.cluster.wait_in_sync(TOPIC);
+
+    let began = Instant::now();
+    for id in controllers {
+        let status = story.cluster.terminate(id);
+        assert!(status.success() || story.cluster.kind() == BrokerKind::Kafka, "{status}");
+        story.cluster.restart(id);
+        story.go_on();
+    }
+    let pause = story.longest_gap(began);
+    assert!(pause < RESTART_PAUSE, "somebody waited {pause:?} while controllers were restarted");
     story.end();
 }
 
