@@ -83,7 +83,9 @@ ends = admin.list_offsets({TopicPartition(topic, 0): OffsetSpec.latest(), TopicP
 ends = {partition.partition: future.result(30).offset for partition, future in ends.items()}
 assert ends[0] == len(expected) + COUNT and 0 <= ends[1] < COUNT, ends
 cluster = admin.describe_cluster().result(30)
-assert len(cluster.nodes) == 1 and cluster.cluster_id, cluster
+# Of several brokers one may be away.
+known = bootstrap.count(",") + 1
+assert len(cluster.nodes) in (known, max(1, known - 1)) and cluster.cluster_id, cluster
 deleted = admin.delete_records([TopicPartition(topic, 1, 100)])
 assert [f.result(30).low_watermark for f in deleted.values()] == [100]
 admin.delete_topics(["made-by-admin"])["made-by-admin"].result(30)

@@ -1,23 +1,21 @@
-//! One broker process: start on a fresh directory, wait until it answers, watch its log, memory and CPU, end it.
+//! The broker that a test talks to: what to start, and what it says, uses and does while it runs.
+//!
+//! It is one process, or with `OTTLA_IT_BROKERS=3` a cluster behind the face of one, of which one broker after the other is restarted
+//! while the same test runs ([`Rolling`]).
 
-use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use rustix::process::Signal;
 
-use crate::place::{Place, Ports};
-use crate::project::{self, Profile};
-use crate::{kafka, raw, wait};
+use crate::front::{Front, Rolling};
+use crate::place::Place;
+use crate::process::Process;
+use crate::project::Profile;
+use crate::raw;
 
-/// Three of Kafka's JVMs on a busy machine with two cores set this bound; `ottla` is ready in a tenth of a second.
-const READY_WITHIN: Duration = Duration::from_secs(120);
-const EXIT_WITHIN: Duration = Duration::from_secs(30);
+pub use crate::process::{cpu_of, free_port};
 
 /// Which broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +58,8 @@ pub struct Spec {
     pub kafka_heap: &'static str,
     /// Where it stands in a cluster; a broker by itself when `None`.
     pub place: Option<Place>,
+    /// Several brokers in the place of one, of which one is restarted now and then.
+    pub rolling: Option<Rolling>,
 }
 
 impl Spec {
@@ -75,6 +75,7 @@ impl Spec {
             trace: None,
             kafka_heap: "512m",
             place: None,
+            rolling: Rolling::under_test(),
         }
     }
 
@@ -108,21 +109,21 @@ impl Spec {
 
     /// Starts it and waits until it answers.
     pub fn start(self) -> Broker {
-        Broker::launch(self).unwrap_or_else(|error| panic!("starting a broker: {error:#}"))
+        match self.rolling {
+            Some(rolling) => Broker { nodes: Nodes::Several(Front::start(self, rolling)) },
+            None => Broker::launch(self).unwrap_or_else(|error| panic!("starting a broker: {error:#}")),
+        }
     }
 }
 
-/// A running broker; dropping it kills the process and then fails the test over WARN or ERROR lines nobody announced.
+/// A running broker; dropping it kills its processes and then fails the test over WARN or ERROR lines nobody announced.
 pub struct Broker {
-    spec: Spec,
-    child: Child,
-    host: String,
-    ports: Ports,
-    scratch: TempDir,
-    data_dir: PathBuf,
-    started: Instant,
-    ready_after: Duration,
-    expected: Vec<String>,
+    nodes: Nodes,
+}
+
+enum Nodes {
+    One(Box<Process>),
+    Several(Front),
 }
 
 impl Broker {
@@ -137,163 +138,151 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Starts the process and does not wait for it: the brokers of a cluster are ready together.
+    /// Starts one process and does not wait for it: the brokers of a cluster are ready together.
     pub(crate) fn spawn(spec: Spec) -> anyhow::Result<Self> {
-        let parent = project::target().join("it");
-        std::fs::create_dir_all(&parent)?;
-        let scratch = tempfile::Builder::new().prefix("broker-").tempdir_in(parent)?;
-        let data_dir = spec.data_dir.clone().unwrap_or_else(|| scratch.path().join("data"));
-        let (host, ports) = match &spec.place {
-            Some(place) => (place.host.clone(), place.ports),
-            None => ("127.0.0.1".to_owned(), Ports::free()),
-        };
-        if spec.kind == Kind::Kafka {
-            kafka::format(&spec, scratch.path(), &data_dir, ports)?;
-        }
-        if spec.kind == Kind::Ottla {
-            // The first test of a run waits for the compiler here; the others for the first.
-            project::ottla(spec.profile)?;
-        }
-        let started = Instant::now();
-        let child = spawn(&spec, scratch.path(), &data_dir, ports)?;
-        Ok(Self {
-            spec,
-            child,
-            host,
-            ports,
-            scratch,
-            data_dir,
-            started,
-            ready_after: Duration::ZERO,
-            expected: Vec::new(),
-        })
+        Ok(Self { nodes: Nodes::One(Box::new(Process::spawn(spec)?)) })
     }
 
     /// The brokers of a cluster wait for each other: the time runs from now, when all of them are started.
     pub(crate) fn wait_ready(&mut self) -> anyhow::Result<()> {
-        let begin = Instant::now();
-        loop {
-            if let Ok(mut connection) = raw::Connection::open(&self.address())
-                && connection.api_versions().is_ok()
-            {
-                self.ready_after = self.started.elapsed();
-                return Ok(());
-            }
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the broker ended with {status} before it was ready:\n{}", self.log());
-            }
-            if begin.elapsed() > READY_WITHIN {
-                bail!("not ready after {READY_WITHIN:?}:\n{}", self.log());
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        self.process_mut().wait_ready()
+    }
+
+    fn process(&self) -> &Process {
+        match &self.nodes {
+            Nodes::One(process) => process,
+            Nodes::Several(_) => panic!("{OF_ONE}"),
         }
     }
 
-    /// `127.0.0.1:PORT`; in a cluster with a network of its own, this broker's address there.
+    fn process_mut(&mut self) -> &mut Process {
+        match &mut self.nodes {
+            Nodes::One(process) => process,
+            Nodes::Several(_) => panic!("{OF_ONE}"),
+        }
+    }
+
+    /// `127.0.0.1:PORT`; in a cluster with a network of its own, this broker's address there. Of several brokers all addresses, as
+    /// `bootstrap.servers` lists them.
     pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.ports.kafka)
+        self.addresses().join(",")
+    }
+
+    /// The same, one by one.
+    pub fn addresses(&self) -> Vec<String> {
+        match &self.nodes {
+            Nodes::One(process) => vec![process.address()],
+            Nodes::Several(front) => front.addresses().to_vec(),
+        }
+    }
+
+    /// How many brokers it is. A topic has as many replicas.
+    pub fn brokers(&self) -> usize {
+        self.addresses().len()
     }
 
     /// The same for the other nodes' calls.
     pub fn control_address(&self) -> String {
-        format!("{}:{}", self.host, self.ports.controller)
+        self.process().control_address()
     }
 
-    /// The same for Ottla's gRPC and HTTP listener.
+    /// The address of Ottla's gRPC and HTTP listener; of several brokers that of the first one, who answers for all of them.
     pub fn api_address(&self) -> String {
-        format!("{}:{}", self.host, self.ports.api)
+        match &self.nodes {
+            Nodes::One(process) => process.api_address(),
+            Nodes::Several(front) => front.api_addresses()[0].clone(),
+        }
     }
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process().pid()
     }
 
     /// Which broker it is.
     pub fn kind(&self) -> Kind {
-        self.spec.kind
+        match &self.nodes {
+            Nodes::One(process) => process.kind(),
+            Nodes::Several(front) => front.kind(),
+        }
     }
 
     /// Where its topics lie.
     pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+        self.process().data_dir()
     }
 
     /// From the start of the process to its first answer.
     pub fn ready_after(&self) -> Duration {
-        self.ready_after
+        self.process().ready_after()
     }
 
-    /// A new connection to it for hand-made frames.
+    /// A new connection to it for hand-made frames. Of several brokers it finds the one that is responsible.
     pub fn connect(&self) -> raw::Connection {
-        raw::Connection::open(&self.address()).expect("the broker accepts connections")
+        let connection = match &self.nodes {
+            Nodes::One(process) => raw::Connection::open(&process.address()),
+            Nodes::Several(front) => raw::Connection::to_cluster(front.addresses()),
+        };
+        connection.expect("the broker accepts connections")
     }
 
     /// Everything it wrote to its standard error and output so far, without colours.
     pub fn log(&self) -> String {
-        let bytes = std::fs::read(self.log_file()).unwrap_or_default();
-        without_escapes(&String::from_utf8_lossy(&bytes))
+        match &self.nodes {
+            Nodes::One(process) => process.log(),
+            Nodes::Several(front) => front.log(),
+        }
     }
 
     /// Where that is kept, as long as this value lives.
     pub fn log_file(&self) -> PathBuf {
-        self.scratch.path().join("log")
+        self.process().log_file()
     }
 
     /// Announces WARN or ERROR lines that contain `text`.
     pub fn expect_log(&mut self, text: &str) {
-        self.expected.push(text.to_owned());
+        match &mut self.nodes {
+            Nodes::One(process) => process.expect_log(text),
+            Nodes::Several(front) => front.expect_log(text),
+        }
     }
 
     /// The WARN and ERROR lines that were not announced. Kafka's own are not ours to judge.
     pub fn surprising_lines(&self) -> Vec<String> {
-        if self.spec.kind == Kind::Kafka {
-            return Vec::new();
+        match &self.nodes {
+            Nodes::One(process) => process.surprising_lines(),
+            Nodes::Several(front) => front.surprising_lines(),
         }
-        let loud = |line: &&str| {
-            line.split_whitespace().take(3).any(|word| word == "WARN" || word == "ERROR")
-                || line.contains("panicked at")
-        };
-        let announced = |line: &str| self.expected.iter().any(|text| line.contains(text));
-        self.log().lines().filter(loud).filter(|line| !announced(line)).map(str::to_owned).collect()
     }
 
     /// Resident memory in bytes.
     pub fn rss_bytes(&self) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process has VmRSS");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * 1024
+        self.process().rss_bytes()
     }
 
     /// User and system CPU time used so far.
     pub fn cpu(&self) -> Duration {
-        cpu_of(self.pid()).expect("the process runs")
+        self.process().cpu()
     }
 
     /// `kill -9`, and waits until the process is gone.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process_mut().kill();
     }
 
     /// SIGTERM, and waits for the exit.
     pub fn terminate(&mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
-        self.wait_exit()
+        self.process_mut().terminate()
     }
 
     /// Waits until the process ended by itself.
     pub fn wait_exit(&mut self) -> ExitStatus {
-        let child = &mut self.child;
-        let status = wait::until("the broker to exit", EXIT_WITHIN, || Ok(child.try_wait()?));
-        status.unwrap_or_else(|error| panic!("{error:#}\n{}", self.log()))
+        self.process_mut().wait_exit()
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("not 0");
-        kill_process(pid, signal).expect("the process runs");
+        self.process().signal(signal);
     }
 
     /// Starts the process again on the same directory and port, after [`Broker::kill`] or [`Broker::terminate`].
@@ -302,122 +291,22 @@ impl Broker {
         self.wait_ready().unwrap_or_else(|error| panic!("restarting: {error:#}"));
     }
 
-    /// [`Broker::restart`] without waiting for it; a directory that is gone is formatted anew where Kafka needs that.
+    /// [`Broker::restart`] without waiting for it.
     pub(crate) fn respawn(&mut self) -> anyhow::Result<()> {
-        if self.spec.kind == Kind::Kafka {
-            kafka::format(&self.spec, self.scratch.path(), &self.data_dir, self.ports)?;
-        }
-        self.started = Instant::now();
-        self.child = spawn(&self.spec, self.scratch.path(), &self.data_dir, self.ports)?;
-        Ok(())
+        self.process_mut().respawn()
     }
 
     /// Whether the process is there, stopped or not.
     pub(crate) fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        self.process_mut().is_running()
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.kill();
-        let surprising = self.surprising_lines();
-        if std::thread::panicking() {
-            let log = self.log();
-            let tail: Vec<&str> = log.lines().rev().take(30).collect();
-            eprintln!("--- end of the broker's log");
-            tail.iter().rev().for_each(|line| eprintln!("{line}"));
-        } else {
-            assert!(
-                surprising.is_empty(),
-                "unexpected lines in the broker's log:\n{}",
-                surprising.join("\n")
-            );
-        }
-    }
-}
-
-fn spawn(spec: &Spec, scratch: &Path, data_dir: &Path, ports: Ports) -> anyhow::Result<Child> {
-    let mut command = match spec.kind {
-        Kind::Ottla => ottla(spec, data_dir, ports)?,
-        Kind::Kafka => kafka::command(spec, scratch),
-    };
-    if let Some((calls, file)) = &spec.trace {
-        command = traced(&command, calls, file);
-    }
-    if let Some(place) = &spec.place {
-        command = place.inside(command);
-    }
-    let log = File::options().create(true).append(true).open(scratch.join("log"))?;
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(scratch);
-    command.spawn().with_context(|| format!("{command:?}"))
-}
-
-/// The same command under strace, which stays in the background: our child is the broker itself.
-fn traced(command: &Command, calls: &str, file: &Path) -> Command {
-    let mut strace = Command::new("strace");
-    // -yy names files and both ends of sockets; -s 0 leaves the data out.
-    strace.args(["-D", "-f", "-yy", "-s", "0", "-e", &format!("trace={calls}"), "-o"]).arg(file).arg("--");
-    strace.arg(command.get_program()).args(command.get_args());
-    strace
-}
-
-fn ottla(spec: &Spec, data_dir: &Path, ports: Ports) -> anyhow::Result<Command> {
-    let mut command = Command::new(project::ottla(spec.profile)?);
-    command.arg("serve").arg("--data-dir").arg(data_dir).env_remove("RUST_LOG");
-    command.envs(spec.environment.iter().map(|(name, value)| (name, value)));
-    if let Some(file) = &spec.config_file {
-        command.arg("--config").arg(file);
-    }
-    let listeners = match &spec.place {
-        Some(place) => place.ottla_listeners(),
-        None => format!("PLAINTEXT://127.0.0.1:{},API://127.0.0.1:{}", ports.kafka, ports.api),
-    };
-    command.arg("--set").arg(format!("listeners={listeners}"));
-    let place = spec.place.as_ref().map(Place::ottla_settings).unwrap_or_default();
-    for (key, value) in place.iter().chain(&spec.settings) {
-        command.arg("--set").arg(format!("{key}={value}"));
-    }
-    Ok(command)
-}
+/// What is said where several brokers cannot stand for one.
+pub(crate) const OF_ONE: &str =
+    "this test is about one broker's own process or directory: run it without OTTLA_IT_BROKERS";
 
 /// The command that would start a second `ottla` on the directory of a running one.
 pub fn second_on(broker: &Broker) -> Command {
-    ottla(&broker.spec, &broker.data_dir, Ports::free()).expect("the binary is built")
-}
-
-/// User and system CPU time of a process, to the kernel's clock tick.
-pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().context("a stat line")?.split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
-}
-
-/// A port nobody listens on, below the range from which the kernel serves outgoing connections, so that no client of a test
-/// running beside this one takes it between our look and the broker's bind.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let spread = u16::try_from(std::process::id() % 8_000).expect("below 8,000");
-    for _ in 0..12_000 {
-        let port = 20_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port between 20000 and 32000");
-}
-
-fn without_escapes(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        if char == '\u{1b}' {
-            // A colour: everything up to its final `m`.
-            chars.by_ref().find(|char| *char == 'm');
-        } else {
-            plain.push(char);
-        }
-    }
-    plain
+    broker.process().second()
 }

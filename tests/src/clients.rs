@@ -1,9 +1,11 @@
-//! kcat and the Python clients, run to their end.
+//! kcat and the Python clients, run to their end, or listened to while they run.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
@@ -69,6 +71,53 @@ pub(crate) fn python_command(script: &str, args: &[&str]) -> Command {
     let mut command = Command::new(tools::python());
     command.arg(project::client(script)).args(args);
     command
+}
+
+/// A program that says what it does line by line; dropping it kills it.
+#[derive(Debug)]
+pub struct Telling {
+    child: Child,
+    lines: Receiver<String>,
+    told: Vec<String>,
+}
+
+impl Telling {
+    /// Starts it and listens.
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().context("piped")?);
+        thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Ok(Self { child, lines, told: Vec::new() })
+    }
+
+    /// Everything that it has said so far.
+    pub fn told(&mut self) -> &[String] {
+        self.told.extend(self.lines.try_iter());
+        &self.told
+    }
+
+    /// The end of its standard input, at which it ends by itself.
+    pub fn close(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// How it ended, waiting for that.
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 /// Runs a command to its end with bytes on its standard input; its standard error is part of the failure.

@@ -25,13 +25,16 @@ use rustix::process::Signal;
 
 use crate::batch::{Record, records};
 use crate::broker::{Broker, Kind, Spec};
-use crate::place::{Place, Ports};
+use crate::place::{Place, Ports, Role};
 use crate::project::Profile;
 use crate::raw::{Connection, Writer, api, error};
 use crate::{raw, wait};
 
 pub use network::{End, Network};
 pub use view::{PartitionView, View, coordinator, quorum_leader};
+
+/// Nodes that only vote count from here.
+pub const FIRST_CONTROLLER: i32 = 101;
 
 /// Three JVMs on a machine with two cores take most of this.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(90);
@@ -58,8 +61,10 @@ pub struct Plan {
     pub spec: Spec,
     /// How many brokers; their ids count from 1.
     pub brokers: usize,
-    /// How many of them vote on metadata, the first ones.
+    /// How many of them vote on metadata, the first ones; none does where there are controllers.
     pub voters: usize,
+    /// How many nodes there are besides that do nothing but vote; their ids count from [`FIRST_CONTROLLER`].
+    pub controllers: usize,
     /// Each broker in a network namespace of its own, so that links can be cut; on loopback otherwise.
     pub own_network: bool,
     /// Where data is kept, a folder for each broker named by its id; gone with the cluster when `None`.
@@ -77,6 +82,7 @@ impl Plan {
             spec: Spec::under_test(),
             brokers,
             voters: brokers.min(3),
+            controllers: 0,
             own_network: false,
             data_dir: None,
             data_dirs: Vec::new(),
@@ -112,7 +118,8 @@ impl Plan {
 
     /// [`Plan::start`] with an error of its own, for the network that needs root.
     pub fn try_start(self) -> anyhow::Result<Cluster> {
-        let ids: Vec<i32> = (1..).take(self.brokers).collect();
+        let controllers = (FIRST_CONTROLLER..).take(self.controllers);
+        let ids: Vec<i32> = (1..).take(self.brokers).chain(controllers).collect();
         let network = self.own_network.then(|| Network::create(&ids)).transpose()?;
         let start = |place: Place| {
             let own = self.data_dirs.iter().find(|(id, _)| *id == place.id).map(|(_, folder)| folder.clone());
@@ -120,14 +127,15 @@ impl Plan {
             Broker::spawn(Spec { place: Some(place), data_dir, ..self.spec.clone() })
         };
         // At once: a voter gives up if the others are long in coming, and Kafka formats a directory for seconds.
-        let brokers = thread::scope(|scope| {
+        let mut brokers: Vec<Broker> = thread::scope(|scope| {
             let places = self.places(&ids, network.as_ref()).into_iter();
             let starting: Vec<_> = places.map(|place| scope.spawn(|| start(place))).collect();
             starting.into_iter().map(|broker| broker.join().expect("no panic")).collect::<anyhow::Result<_>>()
         })?;
-        let mut cluster = Cluster { kind: self.spec.kind, brokers, network };
+        let controllers = brokers.split_off(self.brokers);
+        let mut cluster = Cluster { kind: self.spec.kind, brokers, controllers, network };
         cluster.expect_log(RAFT);
-        cluster.brokers.iter_mut().try_for_each(Broker::wait_ready)?;
+        cluster.nodes_mut().try_for_each(Broker::wait_ready)?;
         cluster.wait_active()?;
         Ok(cluster)
     }
@@ -141,13 +149,17 @@ impl Plan {
                 (None, None) => ("127.0.0.1".to_owned(), Ports::free()),
             };
             let namespace = network.map(|network| network.namespace(*id));
-            let votes = index < self.voters;
+            let role = match (index < self.brokers, index < self.voters && self.controllers == 0) {
+                (true, true) => Role::Both,
+                (true, false) => Role::Broker,
+                (false, _) => Role::Controller,
+            };
             let brokers = self.brokers;
-            places.push(Place { id: *id, host, ports, voters: String::new(), votes, brokers, namespace });
+            places.push(Place { id: *id, host, ports, voters: String::new(), role, brokers, namespace });
         }
         let voters: Vec<String> = places
             .iter()
-            .filter(|place| place.votes)
+            .filter(|place| place.role.votes())
             .map(|place| Place::voter(place.id, &place.host, place.ports))
             .collect();
         places.iter_mut().for_each(|place| place.voters = voters.join(","));
@@ -159,6 +171,8 @@ impl Plan {
 pub struct Cluster {
     kind: Kind,
     brokers: Vec<Broker>,
+    /// Nodes that only vote.
+    controllers: Vec<Broker>,
     network: Option<Network>,
 }
 
@@ -168,14 +182,19 @@ impl Cluster {
         self.kind
     }
 
-    /// The ids, from 1.
+    /// The ids of the brokers, from 1.
     pub fn ids(&self) -> Vec<i32> {
         (1..).take(self.brokers.len()).collect()
     }
 
-    /// The addresses of all brokers, as `bootstrap.servers` lists them.
+    /// The addresses of all brokers.
+    pub fn addresses(&self) -> Vec<String> {
+        self.brokers.iter().map(Broker::address).collect()
+    }
+
+    /// The same, as `bootstrap.servers` lists them.
     pub fn bootstrap(&self) -> String {
-        self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
+        self.addresses().join(",")
     }
 
     /// The addresses of the API listeners of all brokers.
@@ -183,13 +202,30 @@ impl Cluster {
         self.brokers.iter().map(Broker::api_address).collect::<Vec<_>>().join(",")
     }
 
-    /// One broker.
+    /// The ids of the nodes that only vote.
+    pub fn controller_ids(&self) -> Vec<i32> {
+        (FIRST_CONTROLLER..).take(self.controllers.len()).collect()
+    }
+
+    /// One broker, or a node that only votes.
     pub fn broker(&self, id: i32) -> &Broker {
-        usize::try_from(id - 1).ok().and_then(|index| self.brokers.get(index)).expect("ids count from 1")
+        let (nodes, first) = match id < FIRST_CONTROLLER {
+            true => (&self.brokers, 1),
+            false => (&self.controllers, FIRST_CONTROLLER),
+        };
+        usize::try_from(id - first).ok().and_then(|index| nodes.get(index)).expect("a node's id")
     }
 
     fn broker_mut(&mut self, id: i32) -> &mut Broker {
-        usize::try_from(id - 1).ok().and_then(|index| self.brokers.get_mut(index)).expect("ids count from 1")
+        let (nodes, first) = match id < FIRST_CONTROLLER {
+            true => (&mut self.brokers, 1),
+            false => (&mut self.controllers, FIRST_CONTROLLER),
+        };
+        usize::try_from(id - first).ok().and_then(|index| nodes.get_mut(index)).expect("a node's id")
+    }
+
+    fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Broker> {
+        self.brokers.iter_mut().chain(&mut self.controllers)
     }
 
     /// Its links, when it was started with [`Plan::own_network`].
@@ -199,7 +235,7 @@ impl Cluster {
 
     /// Announces WARN or ERROR lines that contain `text`, of any broker.
     pub fn expect_log(&mut self, text: &str) {
-        self.brokers.iter_mut().for_each(|broker| broker.expect_log(text));
+        self.nodes_mut().for_each(|node| node.expect_log(text));
     }
 
     /// WARN and ERROR lines that were not announced, with the id of who said them.
@@ -396,6 +432,23 @@ impl Cluster {
             Ok(())
         });
         self.wait_led(topic);
+    }
+
+    /// Waits until each of these brokers knows all of them and every replica of every topic as in sync.
+    pub fn wait_all_in_sync(addresses: &[String]) -> anyhow::Result<()> {
+        for address in addresses {
+            wait::until(&format!("{address} to see every replica in sync"), SETTLED_WITHIN, || {
+                let view = View::ask_everything(address)?;
+                ensure!(view.brokers.len() == addresses.len(), "it knows {:?}", view.brokers);
+                let behind = |partition: &&PartitionView| {
+                    partition.leader.is_none() || partition.in_sync.len() < partition.replicas.len()
+                };
+                let behind: Vec<&PartitionView> = view.partitions.iter().filter(behind).collect();
+                ensure!(behind.is_empty(), "{behind:?}");
+                Ok(Some(()))
+            })?;
+        }
+        Ok(())
     }
 
     fn settle(&self, topic: &str, what: &str, is_settled: impl Fn(&View) -> anyhow::Result<()>) {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::ensure;
 
 use crate::broker::Spec;
-use crate::place::{Place, Ports};
+use crate::place::{Place, Ports, Role};
 use crate::tools;
 
 /// Any valid cluster id; a fresh directory has no other.
@@ -62,5 +62,5 @@ fn properties(spec: &Spec, data_dir: &Path, ports: Ports) -> String {
 fn alone(ports: Ports) -> Place {
     let host = "127.0.0.1".to_owned();
     let voters = Place::voter(1, &host, ports);
-    Place { id: 1, host, ports, voters, votes: true, brokers: 1, namespace: None }
+    Place { id: 1, host, ports, voters, role: Role::Both, brokers: 1, namespace: None }
 }

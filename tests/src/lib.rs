@@ -3,13 +3,14 @@
 //! A test starts a [`broker::Broker`] on a fresh data directory and a free loopback port, drives it with Kafka's own clients
 //! ([`clients`], [`toolbox`]) or with hand-made frames ([`raw`]), and stops it; a WARN or ERROR line nobody announced fails
 //! the test. The same tests run against Apache Kafka 4.3 with `OTTLA_IT_BROKER=kafka`, which is how we know that a test asks
-//! for Kafka's behaviour and not for our idea of it.
+//! for Kafka's behaviour and not for our idea of it. Many of them run against three brokers of either as well, with `OTTLA_IT_BROKERS=3`.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | [`project`] | where the workspace, the target directory and the data of this package are |
 //! | [`tools`] | foreign programs under `target/tools`: present, or a loud skip (a failure when `CI` is set) |
-//! | [`broker`] | one broker process: start, ready, log, memory, CPU, signals |
+//! | [`broker`] | the broker under test: what to start, ready, log, memory, CPU, signals |
+//! | [`front`] | a cluster in the place of one broker, restarted while a test runs |
 //! | [`kafka`] | how Apache Kafka is started as a peer |
 //! | [`place`] | a broker's place in a cluster: id, listeners, voters |
 //! | [`cluster`] | several brokers: faults one by one, who leads, who is in sync |
@@ -41,11 +42,13 @@ pub mod chaos;
 pub mod clients;
 pub mod cluster;
 pub mod document;
+pub mod front;
 pub mod history;
 pub mod http2;
 pub mod interop;
 pub mod kafka;
 pub mod place;
+mod process;
 pub mod project;
 pub mod raw;
 pub mod scrape;

@@ -32,7 +32,34 @@ impl Ports {
     pub const WELL_KNOWN: Ports = Ports { kafka: 9092, api: 9095, controller: 9093 };
 }
 
-/// One broker of a cluster, known before any of them starts: the voters are named in everybody's configuration.
+/// What a node does in its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A broker that votes on metadata.
+    Both,
+    /// A broker that does not.
+    Broker,
+    /// A node that does nothing else.
+    Controller,
+}
+
+impl Role {
+    /// Whether it votes.
+    pub fn votes(self) -> bool {
+        self != Role::Broker
+    }
+
+    /// `process.roles`
+    fn name(self) -> &'static str {
+        match self {
+            Role::Both => "broker,controller",
+            Role::Broker => "broker",
+            Role::Controller => "controller",
+        }
+    }
+}
+
+/// One node of a cluster, known before any of them starts: the voters are named in everybody's configuration.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// `node.id`.
@@ -43,8 +70,8 @@ pub struct Place {
     pub ports: Ports,
     /// `controller.quorum.voters`.
     pub voters: String,
-    /// Whether it is one of them.
-    pub votes: bool,
+    /// What it does there.
+    pub role: Role,
     /// How many brokers the cluster has, which says how often internal topics are replicated.
     pub brokers: usize,
     /// The network namespace it lives in; ours when `None`.
@@ -57,9 +84,10 @@ impl Place {
         format!("{id}@{host}:{}", ports.controller)
     }
 
-    /// The settings of an Ottla broker; the listeners are set by who starts it.
+    /// The settings of an Ottla node; the listeners are set by who starts it.
     pub fn ottla_settings(&self) -> Vec<(String, String)> {
         let settings = [
+            ("process.roles", self.role.name().to_owned()),
             ("node.id", self.id.to_string()),
             ("controller.quorum.voters", self.voters.clone()),
             ("controller.listener.names", "CONTROLLER".to_owned()),
@@ -67,22 +95,28 @@ impl Place {
         settings.map(|(key, value)| (key.to_owned(), value)).into()
     }
 
-    /// The listeners of an Ottla broker.
+    /// The listeners of an Ottla node.
     pub fn ottla_listeners(&self) -> String {
-        let Place { host, ports, .. } = self;
-        format!(
-            "PLAINTEXT://{host}:{},API://{host}:{},CONTROLLER://{host}:{}",
-            ports.kafka, ports.api, ports.controller
-        )
+        let Place { host, ports, role, .. } = self;
+        let control = format!("CONTROLLER://{host}:{}", ports.controller);
+        match role {
+            Role::Controller => control,
+            Role::Both | Role::Broker => {
+                format!("PLAINTEXT://{host}:{},API://{host}:{},{control}", ports.kafka, ports.api)
+            }
+        }
     }
 
     /// The properties of a Kafka broker: combined with a controller where it votes. Internal topics and `min.insync.replicas`
     /// are what Ottla's defaults are, so that both promise the same.
     pub fn kafka_properties(&self) -> String {
         let Place { id, host, ports, voters, .. } = self;
-        let (roles, controller) = match self.votes {
-            true => ("broker,controller", format!(",CONTROLLER://{host}:{}", ports.controller)),
-            false => ("broker", String::new()),
+        let control = format!("CONTROLLER://{host}:{}", ports.controller);
+        let clients = format!("PLAINTEXT://{host}:{}", ports.kafka);
+        let listeners = match self.role {
+            Role::Both => format!("listeners={clients},{control}\nadvertised.listeners={clients}\n"),
+            Role::Broker => format!("listeners={clients}\nadvertised.listeners={clients}\n"),
+            Role::Controller => format!("listeners={control}\n"),
         };
         let copies = self.brokers.min(3);
         let in_sync = copies.min(2);
@@ -97,15 +131,14 @@ impl Place {
             "process.roles={roles}\n\
              node.id={id}\n\
              controller.quorum.voters={voters}\n\
-             listeners=PLAINTEXT://{host}:{kafka}{controller}\n\
-             advertised.listeners=PLAINTEXT://{host}:{kafka}\n\
+             {listeners}\
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              {several}\
              offsets.topic.replication.factor={copies}\n\
              transaction.state.log.replication.factor={copies}\n\
              transaction.state.log.min.isr={in_sync}\n",
-            kafka = ports.kafka,
+            roles = self.role.name(),
         )
     }
 

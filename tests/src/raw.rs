@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+mod responsible;
+
+use responsible::Responsible;
+
 /// Every answer of a live broker comes well within this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -53,6 +57,8 @@ pub mod error {
     pub const COORDINATOR_NOT_READY: [i16; 3] = [14, 15, 16];
     /// Unknown topic, leader not available, not leader, offset not available: a client asks again.
     pub const RETRIABLE: [i16; 4] = [3, 5, 6, 78];
+    /// Timed out, not enough replicas before and after the append: a producer sends the same batch again.
+    pub const NOT_ACKNOWLEDGED: [i16; 3] = [7, 19, 20];
 }
 
 /// Writes Kafka's primitive types.
@@ -186,6 +192,8 @@ pub struct Connection {
     /// The socket, for tests that write half a frame.
     pub stream: TcpStream,
     correlation: i32,
+    /// Where it stands for all brokers of a cluster; `stream` leads to one of them.
+    responsible: Option<Box<Responsible>>,
 }
 
 impl Connection {
@@ -195,7 +203,15 @@ impl Connection {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-        Ok(Self { stream, correlation: 0 })
+        Ok(Self { stream, correlation: 0, responsible: None })
+    }
+
+    /// One that stands for the brokers at these addresses: records, offsets and topics go to whoever is responsible for them. Any
+    /// other request goes to one of them.
+    pub fn to_cluster(addresses: &[String]) -> anyhow::Result<Self> {
+        let mut connections = addresses.iter().map(|address| Self::open(address));
+        let connection = connections.find_map(Result::ok).context("one of the brokers is there")?;
+        Ok(Self { responsible: Some(Box::new(Responsible::new(addresses))), ..connection })
     }
 
     /// Sends a request and returns the answer behind its correlation id.
@@ -244,16 +260,10 @@ impl Connection {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> anyhow::Result<()> {
-        let body = Writer::default()
-            .i32(1)
-            .string(topic)
-            .i32(partitions)
-            .i16(1)
-            .i32(0)
-            .array(configs, |writer, (key, value)| writer.string(key).string(value))
-            .i32(30_000)
-            .i8(0);
-        let answer = self.call(api::CREATE_TOPICS, 4, &body.0)?;
+        if let Some(responsible) = &mut self.responsible {
+            return responsible.create_topic(topic, partitions, configs);
+        }
+        let answer = self.call_create_topic(topic, partitions, configs)?;
         for (name, code, message) in created(&answer)? {
             ensure!(code == error::NONE, "creating {name:?}: error {code} {message:?}");
         }
@@ -264,6 +274,35 @@ impl Connection {
             Ok(led.then_some(()))
         })?;
         (0..partitions).try_for_each(|partition| self.wait_led(topic, partition))
+    }
+
+    /// The answer of CreateTopics 4 for a topic with as many replicas as it has by default.
+    fn call_create_topic(
+        &mut self,
+        topic: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> anyhow::Result<Vec<u8>> {
+        let body = Writer::default()
+            .i32(1)
+            .string(topic)
+            .i32(partitions)
+            .i16(-1)
+            .i32(0)
+            .array(configs, |writer, (key, value)| writer.string(key).string(value))
+            .i32(30_000)
+            .i8(0);
+        self.call(api::CREATE_TOPICS, 4, &body.0)
+    }
+
+    /// InitProducerId 0: an id and an epoch without a transaction.
+    fn init_producer(&mut self) -> anyhow::Result<(i64, i16)> {
+        let answer = self.call(api::INIT_PRODUCER_ID, 0, &Writer::default().null_string().i32(60_000).0)?;
+        let mut reader = Reader(&answer);
+        reader.i32()?;
+        let code = reader.i16()?;
+        ensure!(code == error::NONE, "InitProducerId: error {code}");
+        Ok((reader.i64()?, reader.i16()?))
     }
 
     /// Metadata 1: the leader of each partition of a topic, in the order of their indexes.
@@ -298,6 +337,9 @@ impl Connection {
         acks: i16,
         batch: &[u8],
     ) -> anyhow::Result<(i16, i64)> {
+        if let Some(responsible) = &mut self.responsible {
+            return responsible.produce(topic, partition, acks, batch);
+        }
         let answer = self.call(api::PRODUCE, 8, &produce_body(topic, &[partition], acks, batch))?;
         let outcome = produced(&answer)?;
         outcome.first().copied().context("one partition")
@@ -327,6 +369,13 @@ impl Connection {
 
     /// Fetch 11 of one partition: error code, high watermark, log start offset and the records' bytes.
     pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64) -> anyhow::Result<Fetched> {
+        if let Some(responsible) = &mut self.responsible {
+            let asked = |leader: &mut Self| {
+                let fetched = leader.fetch(topic, partition, offset)?;
+                Ok((fetched.error, fetched))
+            };
+            return Ok(responsible.leader(topic, partition, asked)?.1);
+        }
         let body = fetch_body(topic, &[(partition, offset)], 0, 1 << 20);
         let answer = self.call(api::FETCH, 11, &body)?;
         fetched(&answer)?.pop().context("one partition")
@@ -334,6 +383,10 @@ impl Connection {
 
     /// ListOffsets 1: error code and offset at a timestamp, or at -1 (latest) or -2 (earliest).
     pub fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> anyhow::Result<(i16, i64)> {
+        if let Some(responsible) = &mut self.responsible {
+            return responsible
+                .leader(topic, partition, |leader| leader.list_offset(topic, partition, timestamp));
+        }
         let body = Writer::default().i32(-1).i32(1).string(topic).i32(1).i32(partition).i64(timestamp);
         let answer = self.call(api::LIST_OFFSETS, 1, &body.0)?;
         let mut reader = Reader(&answer);
@@ -356,34 +409,48 @@ impl Connection {
         topic: &str,
         partitions: i32,
     ) -> anyhow::Result<BTreeMap<i32, i64>> {
+        if let Some(responsible) = &mut self.responsible {
+            return responsible
+                .coordinator(group, |coordinator| coordinator.call_offset_fetch(group, topic, partitions));
+        }
+        crate::wait::until("a coordinator", COORDINATOR_WITHIN, || {
+            self.call_offset_fetch(group, topic, partitions)
+        })
+    }
+
+    /// One answer of OffsetFetch 2; `None` from who cannot say it yet, or no more.
+    fn call_offset_fetch(
+        &mut self,
+        group: &str,
+        topic: &str,
+        partitions: i32,
+    ) -> anyhow::Result<Option<BTreeMap<i32, i64>>> {
         let wanted: Vec<i32> = (0..partitions).collect();
         let body = Writer::default().string(group).i32(1).string(topic);
         let body = body.array(&wanted, |writer, partition| writer.i32(*partition));
-        crate::wait::until("a coordinator", COORDINATOR_WITHIN, || {
-            let answer = self.call(api::OFFSET_FETCH, 2, &body.0)?;
-            let mut reader = Reader(&answer);
-            let topics = reader.array(|reader| {
+        let answer = self.call(api::OFFSET_FETCH, 2, &body.0)?;
+        let mut reader = Reader(&answer);
+        let topics = reader.array(|reader| {
+            reader.string()?;
+            reader.array(|reader| {
+                let (partition, offset) = (reader.i32()?, reader.i64()?);
                 reader.string()?;
-                reader.array(|reader| {
-                    let (partition, offset) = (reader.i32()?, reader.i64()?);
-                    reader.string()?;
-                    Ok((partition, offset, reader.i16()?))
-                })
-            })?;
-            let code = reader.i16()?;
-            if error::COORDINATOR_NOT_READY.contains(&code) {
-                return Ok(None);
-            }
-            ensure!(code == error::NONE, "OffsetFetch: error {code}");
-            let mut found = BTreeMap::new();
-            for (partition, offset, code) in topics.into_iter().flatten() {
-                ensure!(code == error::NONE, "OffsetFetch of partition {partition}: error {code}");
-                found.insert(partition, offset.max(0));
-            }
-            let asked: BTreeSet<i32> = wanted.iter().copied().collect();
-            ensure!(found.keys().copied().collect::<BTreeSet<_>>() == asked, "OffsetFetch: {found:?}");
-            Ok(Some(found))
-        })
+                Ok((partition, offset, reader.i16()?))
+            })
+        })?;
+        let code = reader.i16()?;
+        if error::COORDINATOR_NOT_READY.contains(&code) {
+            return Ok(None);
+        }
+        ensure!(code == error::NONE, "OffsetFetch: error {code}");
+        let mut found = BTreeMap::new();
+        for (partition, offset, code) in topics.into_iter().flatten() {
+            ensure!(code == error::NONE, "OffsetFetch of partition {partition}: error {code}");
+            found.insert(partition, offset.max(0));
+        }
+        let asked: BTreeSet<i32> = wanted.iter().copied().collect();
+        ensure!(found.keys().copied().collect::<BTreeSet<_>>() == asked, "OffsetFetch: {found:?}");
+        Ok(Some(found))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! First consumer groups: each cell of [`cells`] by itself, each worker with a broker of its own. A run of all of them against Ottla writes
 //! docs/compatibility.md; a cell that could not run has failed. Then the suites of package `it` in which a foreign program is the
-//! client or the judge.
+//! client or the judge. With `--brokers 3` the same is told to a cluster of which one broker after the other is restarted.
 
 mod cells;
 mod install;
@@ -11,10 +11,11 @@ mod report;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use it::broker::{Broker, Kind, Spec};
+use it::front::Rolling;
 use it::interop;
 use it::project::{self, cargo};
 
@@ -26,6 +27,18 @@ use cells::{CELLS, Cell, Story};
 /// The modules of `tests/tests/it` in which a foreign program is the client or the judge.
 const SUITES: [&str; 5] =
     ["assigned_consumers", "debian_corpus", "kafka_tools", "dump_log", "advertised_versions"];
+/// Those that a cluster must pass as well, among them the clients of gRPC: what is not about one broker's own process or directory.
+const SUITES_OF_SEVERAL: [&str; 9] = [
+    "assigned_consumers",
+    "clients_agree",
+    "consumer_groups",
+    "debian_corpus",
+    "kafka_tools",
+    "librdkafka_replaces",
+    "rust_client::",
+    "rust_client_examples",
+    "subscribe",
+];
 
 /// Whom the clients talk to.
 #[derive(Args, Clone, Debug)]
@@ -36,6 +49,12 @@ pub(crate) struct Options {
     /// Runs only the cells of consumer groups whose name contains this; neither suites nor a document.
     #[arg(long)]
     only: Option<String>,
+    /// How many brokers stand in the place of one. Of several, one after the other is restarted; there is no document of that.
+    #[arg(long, default_value_t = 1)]
+    brokers: usize,
+    /// Seconds from one restart to the next.
+    #[arg(long, default_value_t = 60.0)]
+    restart_seconds: f64,
     /// How many cells run at a time: most of a story is waiting.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -54,9 +73,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let wanted: Vec<&'static Cell> = CELLS.iter().filter(|cell| is_wanted(cell, options)).collect();
     anyhow::ensure!(!wanted.is_empty(), "no cell has this in its name");
     let kind = if options.broker == "kafka" { Kind::Kafka } else { Kind::Ottla };
-    let outcomes = run_cells(kind, &wanted, options.jobs);
+    let every = Duration::from_secs_f64(options.restart_seconds);
+    let rolling = (options.brokers > 1).then_some(Rolling { brokers: options.brokers, every });
+    let outcomes = run_cells(kind, rolling, &wanted, options.jobs);
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
-    if kind == Kind::Ottla && options.only.is_none() {
+    if kind == Kind::Ottla && rolling.is_none() && options.only.is_none() {
         let path = project::root().join("docs/compatibility.md");
         std::fs::write(&path, report::document(&outcomes))?;
         eprintln!("wrote {}", path.display());
@@ -65,7 +86,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.only.is_none() {
         let mut command = cargo();
         command.env("OTTLA_IT_BROKER", &options.broker).env("CI", "1");
-        process::run(command.args(["test", "--package", "it", "--test", "it", "--"]).args(SUITES))?;
+        command.env("OTTLA_IT_BROKERS", options.brokers.to_string());
+        command.env("OTTLA_IT_RESTART_SECONDS", options.restart_seconds.to_string());
+        let suites = if rolling.is_some() { &SUITES_OF_SEVERAL[..] } else { &SUITES };
+        process::run(command.args(["test", "--package", "it", "--test", "it", "--"]).args(suites))?;
     }
     Ok(())
 }
@@ -75,7 +99,7 @@ fn is_wanted(cell: &Cell, options: &Options) -> bool {
 }
 
 /// Installs what the cells need, one after the other, then runs them, `jobs` at a time; outcomes are in the order of the cells.
-fn run_cells(kind: Kind, cells: &[&'static Cell], jobs: usize) -> Vec<Outcome> {
+fn run_cells(kind: Kind, rolling: Option<Rolling>, cells: &[&'static Cell], jobs: usize) -> Vec<Outcome> {
     let installed: Vec<anyhow::Result<String>> =
         cells.iter().map(|cell| install::install(cell.story).and_then(|()| cell.version())).collect();
     let mut outcomes: Vec<Outcome> = Vec::new();
@@ -90,7 +114,7 @@ fn run_cells(kind: Kind, cells: &[&'static Cell], jobs: usize) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let told: Vec<(&'static Cell, Option<String>)> = thread::scope(|scope| {
         let work = || {
-            let mut matrix = Matrix { kind, broker: None };
+            let mut matrix = Matrix { kind, rolling, broker: None };
             let cells = std::iter::from_fn(|| waiting.get(next.fetch_add(1, Ordering::Relaxed)));
             let told = cells.map(|cell| (*cell, matrix.run_cell(cell))).collect::<Vec<_>>();
             matrix.stop_broker();
@@ -111,6 +135,7 @@ fn run_cells(kind: Kind, cells: &[&'static Cell], jobs: usize) -> Vec<Outcome> {
 /// One broker for one cell after the other, another one after a cell that failed.
 struct Matrix {
     kind: Kind,
+    rolling: Option<Rolling>,
     broker: Option<Broker>,
 }
 
@@ -125,8 +150,9 @@ impl Matrix {
 
     fn tell(&mut self, cell: &Cell) -> Result<(), String> {
         let told = catch_unwind(AssertUnwindSafe(|| {
-            let kind = self.kind;
-            let broker = self.broker.get_or_insert_with(|| Spec { kind, ..interop::spec() }.start());
+            let (kind, rolling) = (self.kind, self.rolling);
+            let start = || Spec { kind, rolling, ..interop::spec() }.start();
+            let broker = self.broker.get_or_insert_with(start);
             match cell.story {
                 Story::Share(client, protocol) => {
                     interop::scenario::share(broker, client, protocol).map(drop)

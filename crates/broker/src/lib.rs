@@ -7,6 +7,7 @@
 //! | [`logging`] | where log lines go, how much is said, and what a panic does
 //! | [`reload`] | reading the configuration file anew |
 //! | [`serve`] | the order in which a broker starts and stops |
+//! | `controller` | the same of a node that only votes |
 //! | [`import`] | a directory without its broker, for `ottla log import` |
 //! | `limits` | what the system lets this process have |
 //! | `connection_limits` | what its settings let clients have |
@@ -19,6 +20,7 @@
 
 pub mod cli;
 mod connection_limits;
+mod controller;
 mod greeting;
 pub mod import;
 mod limits;

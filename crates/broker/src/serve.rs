@@ -2,7 +2,7 @@
 //!
 //! Start: lock the data directory, bind the listeners, start the quorum, register this process, open the logs, be
 //! unfenced, serve. Stop: take no more requests, answer those in flight, give leaderships away, flush and close the logs,
-//! mark the directory clean, stop the quorum.
+//! mark the directory clean, stop the quorum. A node without the role of a broker is a [`Controller`].
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connection_limits;
+use crate::controller::Controller;
 use crate::greeting::greeting;
 use crate::import;
 use crate::limits::{Descriptors, raise_descriptors};
@@ -68,6 +69,12 @@ fn runtime(name: &'static str, workers: usize) -> anyhow::Result<Runtime> {
 async fn serve(settings: Loaded, reload: Reload, control: Handle, started: Instant) -> anyhow::Result<()> {
     // First of all, so that no signal is lost; and beside the start, because opening logs may block its thread for long.
     let mut signals = Signals::listen(reload)?;
+    if !settings.broker.config.is_broker {
+        return tokio::select! {
+            controller = Controller::start(settings, control) => controller?.run(signals, started).await,
+            name = signals.stop() => bail!("{name} before the node was ready"),
+        };
+    }
     let starting = tokio::spawn(Broker::start(settings, control));
     tokio::select! {
         broker = starting => {

@@ -537,12 +537,13 @@ impl GroupConsumer {
 
     fn open(&self) -> Opening {
         let (client, settings) = (self.client.clone(), self.settings.clone());
+        let join = settings.join(self.membership.former_id());
         Box::pin(async move {
             let picked = client.connection().pick()?;
             let limit = settings.max_batch.get().saturating_add(MESSAGE_OVERHEAD);
             let mut groups = GroupsClient::new(picked.channel.clone()).max_decoding_message_size(limit);
             let (requests, received) = mpsc::channel(MAX_REQUESTS);
-            let join = v1::subscribe_request::Request::Join(settings.join());
+            let join = v1::subscribe_request::Request::Join(join);
             let sent = requests.try_send(v1::SubscribeRequest { request: Some(join) });
             sent.map_err(|_| Error::Closed)?;
             // The stream itself has no deadline; that it begins has one.

@@ -32,7 +32,7 @@ if (protocol === "consumer") {
 }
 
 async function main() {
-  const consumer = new Kafka({ kafkaJS: { brokers: [bootstrap], logLevel: logLevel.NOTHING } }).consumer(config);
+  const consumer = new Kafka({ kafkaJS: { brokers: bootstrap.split(","), logLevel: logLevel.NOTHING } }).consumer(config);
   let stopping = false;
   const commit = async () => {
     const offsets = [...positions].map(([partition, offset]) => ({ topic, partition, offset: String(offset) }));

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -35,7 +36,7 @@ func main() {
 	defer stop()
 	client, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                group,
-		Brokers:           []string{bootstrap},
+		Brokers:           strings.Split(bootstrap, ","),
 		Dialer:            &kafka.Dialer{ClientID: name, Timeout: 10 * time.Second},
 		Topics:            []string{topic},
 		GroupBalancers:    []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
@@ -72,7 +73,7 @@ func read(ctx context.Context, generation *kafka.Generation, bootstrap, topic st
 	say("assigned", mine)
 	defer say("revoked", mine)
 	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: []string{bootstrap}, Topic: topic, Partition: partition, MaxWait: 200 * time.Millisecond,
+		Brokers: strings.Split(bootstrap, ","), Topic: topic, Partition: partition, MaxWait: 200 * time.Millisecond,
 	})
 	defer reader.Close()
 	reader.SetOffset(assignment.Offset)

@@ -16,7 +16,7 @@ function revoke() {
 }
 
 async function main() {
-  const kafka = new Kafka({ brokers: [bootstrap], clientId: name, logLevel: logLevel.NOTHING });
+  const kafka = new Kafka({ brokers: bootstrap.split(","), clientId: name, logLevel: logLevel.NOTHING });
   const consumer = kafka.consumer({ groupId: group, sessionTimeout: 4000, heartbeatInterval: 500, rebalanceTimeout: 10000, maxWaitTimeInMs: 200 });
   consumer.on(consumer.events.REBALANCING, revoke);
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {

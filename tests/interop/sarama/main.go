@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -80,7 +81,7 @@ func main() {
 		// A static member has this long to come back.
 		config.Consumer.Group.Session.Timeout = 10 * time.Second
 	}
-	client, err := sarama.NewConsumerGroup([]string{bootstrap}, group, config)
+	client, err := sarama.NewConsumerGroup(strings.Split(bootstrap, ","), group, config)
 	if err != nil {
 		say("failed", map[string]any{"error": err.Error()})
 		os.Exit(1)

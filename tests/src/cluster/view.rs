@@ -18,7 +18,7 @@ pub struct View {
     pub brokers: BTreeMap<i32, String>,
     /// Whom clients send what is for the controller. Kafka's brokers name any broker here.
     pub controller: i32,
-    /// The partitions of the topic that was asked for, in order.
+    /// The partitions of what was asked for, in order of their indexes.
     pub partitions: Vec<PartitionView>,
 }
 
@@ -38,9 +38,17 @@ pub struct PartitionView {
 impl View {
     /// Metadata 1 of the brokers, and of a topic if one is named.
     pub fn ask(address: &str, topic: Option<&str>) -> anyhow::Result<Self> {
-        let mut connection = patient(address)?;
         let body = Writer::default().array(topic.as_slice(), |writer, topic| writer.string(topic));
-        let answer = connection.call(api::METADATA, 1, &body.0)?;
+        Self::about(address, &body).with_context(|| format!("metadata of {topic:?}"))
+    }
+
+    /// The same of all topics, those that the cluster keeps for itself among them.
+    pub fn ask_everything(address: &str) -> anyhow::Result<Self> {
+        Self::about(address, &Writer::default().i32(-1))
+    }
+
+    fn about(address: &str, body: &Writer) -> anyhow::Result<Self> {
+        let answer = patient(address)?.call(api::METADATA, 1, &body.0)?;
         let mut reader = Reader(&answer);
         let brokers = reader.array(|reader| {
             let (id, host, port) = (reader.i32()?, reader.string()?, reader.i32()?);
@@ -56,7 +64,7 @@ impl View {
         })?;
         let mut partitions = Vec::new();
         for (code, found) in topics {
-            ensure!(code == error::NONE, "metadata of {topic:?}: error {code}");
+            ensure!(code == error::NONE, "error {code}");
             partitions.extend(found);
         }
         partitions.sort_by_key(|partition| partition.index);

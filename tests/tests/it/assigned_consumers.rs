@@ -7,10 +7,12 @@ use it::tools::{self, Tool};
 
 #[test]
 fn kcat_reads_from_start_offset_end_and_time() {
-    if !tools::require(&[Tool::Kcat]) {
-        return;
+    if tools::require(&[Tool::Kcat]) {
+        kcat_reads(&Broker::start());
     }
-    let broker = Broker::start();
+}
+
+pub(crate) fn kcat_reads(broker: &Broker) {
     let address = broker.address();
     broker.connect().create_topic("t", 2, &[]).unwrap();
     for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
@@ -55,10 +57,12 @@ fn kafka_python_with_assigned_partitions() {
 }
 
 fn python_client(script: &str) {
-    if !tools::require(&[Tool::Python]) {
-        return;
+    if tools::require(&[Tool::Python]) {
+        python_reads(&Broker::start(), script);
     }
-    let broker = Broker::start();
+}
+
+pub(crate) fn python_reads(broker: &Broker, script: &str) {
     broker.connect().create_topic("t", 2, &[]).unwrap();
     let output = python(script, &[&broker.address(), "t"]).unwrap();
     assert_eq!(String::from_utf8(output).unwrap().trim(), "ok");

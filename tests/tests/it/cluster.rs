@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use it::broker::Kind;
+use it::broker::Kind as BrokerKind;
 use it::cluster::{Cluster, PartitionView, Plan};
 use it::history::{Stored, Violation, check};
 use it::raw::{self, api, error};
@@ -46,11 +46,11 @@ impl Story {
         if !tools::require(&[Tool::Python]) {
             return None;
         }
-        Some(Self::on(Plan::under_test(3).start()))
+        Some(Self::on(Plan::under_test(3).start(), &[]))
     }
 
-    fn on(cluster: Cluster) -> Self {
-        cluster.create_topic(TOPIC, PARTITIONS, &[]);
+    fn on(cluster: Cluster, configs: &[(&str, &str)]) -> Self {
+        cluster.create_topic(TOPIC, PARTITIONS, configs);
         let start = |name| Writer::start(&cluster.bootstrap(), TOPIC, name, PARTITIONS, 300);
         let writers = ["a", "b"].map(start).into();
         let mut story = Self { cluster, writers };
@@ -172,7 +172,7 @@ fn a_rust_publisher_leaves_a_broker_that_falls_silent() {
 
 #[test]
 fn others_lead_while_a_disk_is_full() {
-    if Kind::under_test() == Kind::Kafka {
+    if BrokerKind::under_test() == BrokerKind::Kafka {
         return tools::note("Kafka takes the directory offline and ends");
     }
     if !tools::require(&[Tool::Python]) {
@@ -181,7 +181,7 @@ fn others_lead_while_a_disk_is_full() {
     let Some(disk) = SmallDisk::mount(DISK) else { return };
     let mut plan = Plan::under_test(3).set("ottla.disk.reserve.bytes", RESERVE);
     plan.data_dirs = vec![(3, disk.path().join("data"))];
-    let mut story = Story::on(plan.start());
+    let mut story = Story::on(plan.start(), &[]);
     ["disk", "space"].iter().for_each(|text| story.cluster.expect_log(text));
     let full = Instant::now();
     disk.fill(LEFT).unwrap();
@@ -210,7 +210,7 @@ fn a_leader_that_is_cut_off_from_the_others_sends_its_producers_away() {
         Ok(cluster) => cluster,
         Err(error) => return tools::skip(&format!("{error:#}")),
     };
-    let mut story = Story::on(cluster);
+    let mut story = Story::on(cluster, &[]);
     story.cluster.expect_log("this broker is lost: its leaderships move");
     let leader = story.cluster.leader(TOPIC, 0);
     let cut = Instant::now();
@@ -219,7 +219,7 @@ fn a_leader_that_is_cut_off_from_the_others_sends_its_producers_away() {
     let outage = story.longest_gap(cut);
     eprintln!("outage {outage:?}");
     story.cluster.network().isolate(leader, true).unwrap();
-    if Kind::under_test() == Kind::Ottla {
+    if BrokerKind::under_test() == BrokerKind::Ottla {
         assert!(outage < CUT_BORNE, "somebody waited {outage:?}");
     }
     story.cluster.wait_in_sync(TOPIC);
@@ -240,6 +240,52 @@ fn a_rolling_restart_stops_nobody() {
     let pause = story.longest_gap(began);
     eprintln!("longest pause {pause:?}");
     assert!(pause < RESTART_PAUSE, "somebody waited {pause:?}");
+    story.end();
+}
+
+/// Whoever votes on metadata is no broker, and no broker votes.
+#[test]
+fn the_active_of_three_controllers_is_killed_under_two_brokers() {
+    if !tools::require(&[Tool::Python]) {
+        return;
+    }
+    let plan = Plan { controllers: 3, ..Plan::under_test(2) };
+    // One of the two brokers may be lost.
+    let mut story = Story::on(plan.start(), &[("min.insync.replicas", "1")]);
+    let controllers = story.cluster.controller_ids();
+    let active = story.cluster.quorum_leader();
+    assert!(controllers.contains(&active), "{active} leads the quorum");
+    let killed = Instant::now();
+    story.cluster.kill(active);
+    story.go_on();
+    // It takes another one to create a topic.
+    story.cluster.create_topic("more", 1, &[]);
+    let next = story.cluster.quorum_leader();
+    assert!(next != active && controllers.contains(&next), "{next} leads the quorum");
+    eprintln!("another controller after {:?} at most", killed.elapsed());
+    let pause = story.longest_gap(killed);
+    eprintln!("longest pause {pause:?}");
+    assert!(pause < RESTART_PAUSE, "records waited {pause:?} for a controller");
+
+    // Nobody is as well informed as the one that has just begun: it replaces a leader.
+    let leader = story.cluster.leader(TOPIC, 0);
+    let killed = Instant::now();
+    story.cluster.kill(leader);
+    story.go_on();
+    eprintln!("outage {:?}", story.longest_gap(killed));
+    story.cluster.restart(leader);
+    story.cluster.restart(active);
+    story.cluster.wait_in_sync(TOPIC);
+
+    let began = Instant::now();
+    for id in controllers {
+        let status = story.cluster.terminate(id);
+        assert!(status.success() || story.cluster.kind() == BrokerKind::Kafka, "{status}");
+        story.cluster.restart(id);
+        story.go_on();
+    }
+    let pause = story.longest_gap(began);
+    assert!(pause < RESTART_PAUSE, "somebody waited {pause:?} while controllers were restarted");
     story.end();
 }
 

@@ -3,8 +3,10 @@
 use std::thread;
 
 use anyhow::Context as _;
+use it::broker::Broker;
 use it::interop::client::{Client, Protocol};
 use it::interop::{scenario, spec, stories};
+use it::raw::Connection;
 use it::tools::{self, Tool};
 use ottla_wire::messages::ListGroupsRequest;
 
@@ -42,8 +44,11 @@ fn java_members_change_the_protocol_of_their_group_while_they_work() {
     }
     let broker = spec().start();
     let kind_of = |group: &str| {
-        let listed = ask(&mut broker.connect(), &ListGroupsRequest::default(), 5)?;
-        let found = listed.groups.into_iter().find(|listed| listed.group_id == group);
+        // Each broker lists those that it coordinates.
+        let listed = broker.addresses().into_iter().filter_map(|address| {
+            ask(&mut Connection::open(&address).ok()?, &ListGroupsRequest::default(), 5).ok()
+        });
+        let found = listed.flat_map(|listed| listed.groups).find(|listed| listed.group_id == group);
         found.map(|found| found.group_type).context("the group is listed")
     };
     for classic in [Protocol::Cooperative, Protocol::Eager] {
@@ -65,12 +70,15 @@ fn share(cells: &[(Client, Protocol)]) {
     if !tools::require(&needed) {
         return;
     }
-    let broker = spec().start();
+    share_on(&spec().start(), cells);
+}
+
+/// The same on a broker that is there.
+pub(crate) fn share_on(broker: &Broker, cells: &[(Client, Protocol)]) {
     for pair in cells.chunks(2) {
         let failures: Vec<String> = thread::scope(|scope| {
             let tell = |cell: &(Client, Protocol)| {
                 let (client, protocol) = *cell;
-                let broker = &broker;
                 scope.spawn(move || scenario::share(broker, client, protocol))
             };
             let told: Vec<_> = pair.iter().map(tell).collect();

@@ -300,10 +300,13 @@ fn a_reader_that_does_not_read_lets_the_broker_wait() {
         let builder = client.consumer().partition("t", 0, Start::Earliest).prefetch(ByteSize::kib(256));
         let mut slow = builder.build().unwrap();
         slow.next().await.unwrap().unwrap();
-        let before = broker.cpu();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let cpu = broker.cpu() - before;
-        assert!(cpu < Duration::from_millis(100), "an idle reader costs {cpu:?}");
+        // Of several brokers each has something to do.
+        if broker.brokers() == 1 {
+            let before = broker.cpu();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let cpu = broker.cpu() - before;
+            assert!(cpu < Duration::from_millis(100), "an idle reader costs {cpu:?}");
+        }
         // Others are not held up by it.
         assert_eq!(read_all(&client, "t", 0).await.len(), 640);
         for _ in 1..640 {
@@ -314,7 +317,7 @@ fn a_reader_that_does_not_read_lets_the_broker_wait() {
 
 #[test]
 fn the_administrator_sees_and_changes_the_cluster() {
-    with_broker(Spec::under_test(), |_broker, client| async move {
+    with_broker(Spec::under_test(), |broker, client| async move {
         let admin = client.admin();
         let trial = NewTopic::named("orders").partitions(3).config("retention.ms", "60000").validate_only();
         admin.create_topic(trial).await.unwrap();
@@ -351,7 +354,8 @@ fn the_administrator_sees_and_changes_the_cluster() {
         );
 
         let cluster = admin.describe_cluster().await.unwrap();
-        assert_eq!((cluster.brokers.len(), cluster.topics, cluster.partitions), (1, 1, 4));
+        let found = (cluster.brokers.len(), cluster.topics, cluster.partitions);
+        assert_eq!(found, (broker.brokers(), 1, 4));
         let dir = admin.describe_log_dir(&["orders"]).await.unwrap();
         assert!(dir.free_bytes > 0 && dir.logs.iter().all(|log| log.topic == "orders"));
 
@@ -373,7 +377,7 @@ fn the_second_address_is_used_when_nobody_is_at_the_first() {
         let client =
             Client::builder().bootstrap(&nobody).bootstrap(format!("http://{}", broker.api_address()));
         let client = client.connect().await.unwrap();
-        assert_eq!(client.admin().describe_cluster().await.unwrap().brokers.len(), 1);
+        assert_eq!(client.admin().describe_cluster().await.unwrap().brokers.len(), broker.brokers());
         let alone = Client::builder().bootstrap(nobody).request_timeout(Duration::from_secs(1));
         let begin = Instant::now();
         let error = alone.connect().await.unwrap_err();

@@ -1,14 +1,12 @@
 //! Groups over gRPC: members in two languages share a topic, survive each other's death, and go on where they were.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use it::broker::{Broker, Kind};
-use it::clients::grpc_python;
+use it::clients::{Telling, grpc_python};
 use it::tools::{self, Tool};
 use it::{project, wait};
 use ottla_client::{
@@ -48,24 +46,12 @@ async fn publish(client: &Client, topic: &str, partitions: i32, numbers: std::op
 }
 
 /// A member in a process of its own, and what it prints.
-struct Process {
-    child: Child,
-    lines: Receiver<String>,
-    seen: Vec<String>,
-}
+struct Process(Telling);
 
 impl Process {
-    fn start(mut command: Command) -> Self {
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let (sender, lines) = channel();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, lines, seen: Vec::new() }
-    }
-
     fn python(broker: &Broker, group: &str, topic: &str) -> Self {
-        Self::start(grpc_python("grpc_group.py", &[&broker.api_address(), group, topic]).unwrap())
+        let command = grpc_python("grpc_group.py", &[&broker.api_address(), group, topic]).unwrap();
+        Self(Telling::start(command).unwrap())
     }
 
     fn example(broker: &Broker, group: &str, topic: &str) -> Self {
@@ -76,26 +62,19 @@ impl Process {
         assert!(built.success(), "the example compiles");
         let mut command = Command::new(project::target().join("debug/examples/group"));
         command.args([&address(broker), group, topic]);
-        Self::start(command)
+        Self(Telling::start(command).unwrap())
     }
 
     /// The records printed so far: partition, offset, value.
     fn records(&mut self) -> Vec<(i32, i64, i32)> {
-        self.seen.extend(self.lines.try_iter());
         let record = |line: &String| {
             let mut words = line.split(' ');
             let mut next = || words.next()?.parse::<i64>().ok();
             let (partition, offset, value) = (next()?, next()?, next()?);
             Some((i32::try_from(partition).ok()?, offset, i32::try_from(value).ok()?))
         };
-        self.seen.iter().filter(|line| !line.starts_with(char::is_alphabetic)).filter_map(record).collect()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let lines = self.0.told().iter();
+        lines.filter(|line| !line.starts_with(char::is_alphabetic)).filter_map(record).collect()
     }
 }
 
@@ -164,8 +143,7 @@ fn members_in_rust_and_python_share_a_group_and_take_over_from_one_that_is_kille
     assert!(!again.is_empty() && again.len() < 10, "{again:?}");
     let before = python.records().len();
     // SIGKILL: nobody says goodbye.
-    rust.child.kill().unwrap();
-    rust.child.wait().unwrap();
+    rust.0.kill();
     until_shared(&runtime, &client, "g", &[("python", 4)]);
     runtime.block_on(publish(&client, "numbers", 4, 203..403));
     wait::until("the other one to go on", PATIENCE, || {
@@ -190,8 +168,8 @@ fn members_in_rust_and_python_share_a_group_and_take_over_from_one_that_is_kille
         }
     });
     until_shared(&runtime, &client, "g", &[("python", 2), ("third", 2)]);
-    drop(python.child.stdin.take());
-    assert!(python.child.wait().unwrap().success());
+    python.0.close();
+    assert!(python.0.wait().unwrap().success());
     until_shared(&runtime, &client, "g", &[("third", 4)]);
     reading.abort();
     until_shared(&runtime, &client, "g", &[]);

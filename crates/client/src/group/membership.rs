@@ -26,6 +26,8 @@ pub(super) struct Membership {
     /// What is given back is committed first.
     commits_by_itself: bool,
     member_id: Option<String>,
+    /// Who it was over a stream that broke off: the group takes it for the same member.
+    former_id: Option<String>,
     owned: BTreeMap<TopicPartition, Owned>,
     /// Received and not unpacked, with what each took of the credit.
     waiting: VecDeque<Waiting>,
@@ -81,6 +83,7 @@ impl Membership {
             max_batch,
             commits_by_itself,
             member_id: None,
+            former_id: None,
             owned: BTreeMap::new(),
             waiting: VecDeque::new(),
             message: None,
@@ -97,6 +100,11 @@ impl Membership {
 
     pub(super) fn member_id(&self) -> Option<&str> {
         self.member_id.as_deref()
+    }
+
+    /// The id that the next stream joins with.
+    pub(super) fn former_id(&self) -> Option<&str> {
+        self.former_id.as_deref()
     }
 
     pub(super) fn assignment(&self) -> impl Iterator<Item = &TopicPartition> {
@@ -264,7 +272,7 @@ impl Membership {
     pub(super) fn left(&mut self) {
         let partitions: BTreeSet<_> = self.owned.keys().cloned().collect();
         self.lose(&partitions);
-        self.member_id = None;
+        self.former_id = self.member_id.take().or(self.former_id.take());
         self.waiting.clear();
         self.message = None;
         self.records.clear();

@@ -56,7 +56,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// What the broker is told.
-    pub(super) fn join(&self) -> v1::JoinGroup {
+    pub(super) fn join(&self, former_id: Option<&str>) -> v1::JoinGroup {
         let start = self.start.and_then(|start| start.to_v1("", 0).from);
         v1::JoinGroup {
             group: self.group.to_string(),
@@ -72,6 +72,7 @@ impl Settings {
             isolation: self.isolation.to_v1().into(),
             max_message_bytes: None,
             credit_bytes: Some(i64::try_from(self.prefetch.get()).unwrap_or(i64::MAX)),
+            member_id: former_id.unwrap_or_default().to_owned(),
         }
     }
 }

@@ -19,11 +19,13 @@ use super::validation::ConfigError;
 pub struct BrokerConfig {
     /// `node.id`
     pub node_id: BrokerId,
+    /// `process.roles` names `broker`. A node of which it does not votes on metadata, and has neither records nor clients.
+    pub is_broker: bool,
     /// `broker.rack`
     pub rack: Option<String>,
     /// `log.dirs`, of which there is one, or `log.dir`.
     pub data_dir: PathBuf,
-    /// `listeners` with what `advertised.listeners` says of them; at least one for Kafka clients.
+    /// `listeners` with what `advertised.listeners` says of them; of a broker at least one for Kafka clients, otherwise none.
     pub listeners: Vec<Listener>,
     /// How it meets the other nodes of its cluster; `None` if it is alone.
     pub quorum: Option<QuorumSettings>,
@@ -119,11 +121,16 @@ impl BrokerConfig {
             security_protocols: keys.text("listener.security.protocol.map"),
             controller_names: keys.list("controller.listener.names"),
         };
-        let listeners = listener::resolve(&listener_keys, host_name)?;
+        let is_broker = keys.list("process.roles").iter().any(|role| role == "broker");
+        let listeners = match is_broker {
+            true => listener::resolve(&listener_keys, host_name)?,
+            false => listener::none_for_clients(&listener_keys)?,
+        };
         let is_set = |key: &str| layers.file.contains_key(key);
-        let replication = ReplicationConfig::resolve(&keys, is_set, &listeners)?;
+        let replication = ReplicationConfig::resolve(&keys, is_set, is_broker.then_some(&listeners))?;
         Ok(Self {
             node_id,
+            is_broker,
             rack: keys.optional_text("broker.rack"),
             data_dir: data_dir(&keys)?,
             listeners,

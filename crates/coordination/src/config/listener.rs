@@ -155,6 +155,23 @@ pub(super) fn resolve(keys: &ListenerKeys, host_name: &str) -> Result<Vec<Listen
     Ok(listeners)
 }
 
+/// The listeners for clients of a node that is no broker. Kafka's rule: there is none.
+pub(super) fn none_for_clients(keys: &ListenerKeys) -> Result<Vec<Listener>, ConfigError> {
+    if keys.controller_names.is_empty() {
+        return Err(ConfigError::Conflict(
+            "controller.listener.names must contain at least one value when running KRaft with just the controller role"
+                .to_owned(),
+        ));
+    }
+    let binds = endpoints("listeners", &keys.listeners)?;
+    match binds.iter().find(|bind| !keys.controller_names.contains(&bind.name)) {
+        Some(other) => Err(ConfigError::Conflict(format!(
+            "The listeners config must only contain KRaft controller listeners from controller.listener.names when process.roles=controller: {other} is for clients"
+        ))),
+        None => Ok(Vec::new()),
+    }
+}
+
 fn endpoints(key: &str, texts: &[String]) -> Result<Vec<Endpoint>, ConfigError> {
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(texts.len());
     for text in texts {

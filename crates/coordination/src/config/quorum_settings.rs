@@ -101,15 +101,17 @@ pub(super) fn resolve(
 
 /// A node that took part in another way than the file says would count, or be missed, in votes.
 fn check_roles(roles: &[String], node: BrokerId, voters: &[QuorumVoter]) -> Result<(), ConfigError> {
-    if !roles.iter().any(|role| role == "broker") {
-        return Err(conflict(
-            "process.roles without broker: a node that is only a controller is not supported yet".to_owned(),
-        ));
-    }
-    let is_controller = roles.iter().any(|role| role == "controller");
-    if !is_controller && voters.iter().any(|voter| voter.node == node) {
+    let has = |name: &str| roles.iter().any(|role| role == name);
+    let is_listed = voters.iter().any(|voter| voter.node == node);
+    if !has("controller") && is_listed {
         return Err(conflict(format!(
             "If process.roles contains just the 'broker' role, the node id {node} must not be included in the set of voters controller.quorum.voters={}",
+            ids(voters)
+        )));
+    }
+    if !has("broker") && !voters.is_empty() && !is_listed {
+        return Err(conflict(format!(
+            "If process.roles contains the 'controller' role, the node id {node} must be included in the set of voters controller.quorum.voters={}",
             ids(voters)
         )));
     }

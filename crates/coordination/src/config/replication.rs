@@ -16,7 +16,7 @@ const LEADER_SELECTOR: &str = "org.apache.kafka.common.replica.LeaderSelector";
 /// What followers and leaders go by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicationConfig {
-    /// Name of the listener on which brokers reach each other.
+    /// Name of the listener on which brokers reach each other; empty on a node that is none.
     pub inter_broker_listener: String,
     /// `replica.fetch.wait.max.ms`
     pub fetch_wait_max: Duration,
@@ -60,19 +60,23 @@ impl ReplicationRates {
 }
 
 impl ReplicationConfig {
-    /// The values of a broker with these listeners.
+    /// The values of a broker with these listeners; `None` for a node that is none.
     pub(super) fn resolve(
         keys: &Typed<'_>,
         is_set: impl Fn(&str) -> bool,
-        listeners: &[Listener],
+        listeners: Option<&Vec<Listener>>,
     ) -> Result<Self, ConfigError> {
         let milliseconds = |name| Duration::from_millis(keys.number(name).max(0).unsigned_abs());
         let buffer = keys.limit("replica.socket.receive.buffer.bytes").filter(|_| {
             // Setting one ends the kernel's own tuning, which is better than Kafka's default.
             is_set("replica.socket.receive.buffer.bytes")
         });
+        let inter_broker_listener = match listeners {
+            Some(listeners) => inter_broker_listener(keys, is_set, listeners)?,
+            None => String::new(),
+        };
         Ok(Self {
-            inter_broker_listener: inter_broker_listener(keys, is_set, listeners)?,
+            inter_broker_listener,
             fetch_wait_max: milliseconds("replica.fetch.wait.max.ms"),
             fetch_min_bytes: keys.size("replica.fetch.min.bytes"),
             fetch_max_bytes: keys.size("replica.fetch.max.bytes"),

@@ -28,6 +28,8 @@ pub(super) struct Coordinator {
     pub(super) front: Arc<Front>,
     pub(super) group: GroupId,
     pub(super) member: MemberId,
+    /// Who had the static member's name over a stream that broke off.
+    pub(super) predecessor: Option<MemberId>,
     pub(super) instance: Option<InstanceId>,
     pub(super) client: ClientFacts,
     pub(super) rack: Option<Arc<str>>,
@@ -53,6 +55,12 @@ impl Coordinator {
     }
 
     async fn heartbeat(&self, epoch: i32, owned: Option<Vec<Partition>>) -> Reply {
+        if let Some(predecessor) =
+            self.predecessor.clone().filter(|_| MemberEpoch::new(epoch) == MemberEpoch::JOIN)
+        {
+            // Its session may have half a minute to go. What it owns is kept for whoever has its name next.
+            Self { member: predecessor, ..self.clone() }.leave().await;
+        }
         // Who says everything is told everything: an answer may have been lost.
         let full = owned.is_some();
         let beat = ConsumerHeartbeat {

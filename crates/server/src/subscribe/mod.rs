@@ -43,6 +43,8 @@ const READY_MESSAGES: usize = 1;
 const DEFAULT_REBALANCE_TIMEOUT_MS: i32 = 300_000;
 /// What a member calls itself that does not say.
 const DEFAULT_CLIENT_ID: &str = "ottla";
+/// Bytes of the id that a member had before. Those that are given out have 36.
+const MAX_MEMBER_ID: usize = 256;
 /// Topics of one subscription.
 const MAX_TOPICS: usize = 10_000;
 
@@ -136,13 +138,24 @@ fn coordinator(
             "one member subscribes to {MAX_TOPICS} topics at most; `topic_regex` names more"
         )));
     }
+    if join.member_id.len() > MAX_MEMBER_ID {
+        return Err(invalid(format!("a `member_id` has {MAX_MEMBER_ID} bytes at most")));
+    }
     let named = |text: String| (!text.is_empty()).then(|| Arc::from(text));
     let fresh = front.node.random_uuid();
+    let instance = InstanceId::from_wire(&join.instance_id);
+    let former = (!join.member_id.is_empty()).then(|| MemberId::new(join.member_id));
+    let (member, predecessor) = match former {
+        Some(former) if instance.is_none() => (former, None),
+        // Who has a name is known by it, once its predecessor lets go of it.
+        former => (MemberId::new(fresh.to_string()), former),
+    };
     Ok(Coordinator {
         front: Arc::clone(front),
         group,
-        member: MemberId::new(fresh.to_string()),
-        instance: InstanceId::from_wire(&join.instance_id),
+        member,
+        predecessor,
+        instance,
         client: ClientFacts {
             client_id: named(join.client_id).unwrap_or_else(|| DEFAULT_CLIENT_ID.into()),
             host: client.into(),

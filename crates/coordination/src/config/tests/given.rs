@@ -625,6 +625,9 @@ fn rules_between_keys() {
             "remote.log.storage.system.enable=true",
             "log.dirs=a,b",
             "process.roles=controller",
+            "process.roles=controller\ncontroller.listener.names=C",
+            "process.roles=controller\ncontroller.listener.names=C\nlisteners=C://:9093\ncontroller.quorum.voters=2@b:9093",
+            "process.roles=controller\ncontroller.listener.names=C\nlisteners=C://:9093\ncontroller.quorum.voters=1@a:9093",
             "process.roles=broker\ncontroller.quorum.voters=1@a:9093,2@b:9093",
             "controller.quorum.voters=1@a:9093,2@b:9093",
             "controller.quorum.voters=a:9093",
@@ -670,7 +673,12 @@ fn rules_between_keys() {
             log.dirs=a,b
                 error: log.dirs names 2 directories (a, b); Ottla keeps its data in one
             process.roles=controller
-                error: process.roles without broker: a node that is only a controller is not supported yet
+                error: controller.listener.names must contain at least one value when running KRaft with just the controller role
+            process.roles=controller ; controller.listener.names=C
+                error: The listeners config must only contain KRaft controller listeners from controller.listener.names when process.roles=controller: PLAINTEXT://127.0.0.1:9092 is for clients
+            process.roles=controller ; controller.listener.names=C ; listeners=C://:9093 ; controller.quorum.voters=2@b:9093
+                error: If process.roles contains the 'controller' role, the node id 1 must be included in the set of voters controller.quorum.voters=Set(2)
+            process.roles=controller ; controller.listener.names=C ; listeners=C://:9093 ; controller.quorum.voters=1@a:9093
             process.roles=broker ; controller.quorum.voters=1@a:9093,2@b:9093
                 error: If process.roles contains just the 'broker' role, the node id 1 must not be included in the set of voters controller.quorum.voters=Set(1, 2)
             controller.quorum.voters=1@a:9093,2@b:9093
