@@ -55,7 +55,7 @@ fn a_recovery_point_that_has_risen_is_stored_within_a_quarter_of_a_second() {
         }
     };
     // The keeper asks for the partitions once a round: that is where the story goes on.
-    keeper.run(&directory, &clock, Duration::from_secs(300), || {
+    let hosts = || {
         check();
         let (time, noted, _) = rounds[round.get()];
         clock.0.store(time, Ordering::Relaxed);
@@ -70,7 +70,8 @@ fn a_recovery_point_that_has_risen_is_stored_within_a_quarter_of_a_second() {
             keeper.close();
         }
         Vec::new()
-    });
+    };
+    keeper.run(&directory, &clock, Duration::from_secs(300), hosts, || true);
     assert_eq!(round.get(), rounds.len());
     check();
 }
