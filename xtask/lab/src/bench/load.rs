@@ -97,10 +97,12 @@ impl Load {
         self.replay(&Plan { lanes, payload, count: bytes.div_ceil(payload), pipeline: PIPELINE, gap })
     }
 
-    /// Requests of one 100-byte record, acks=all, so many a second, to the leaders in turn on a connection each, and there to their partitions in turn.
+    /// Requests of one 100-byte record, acks=all, so many a second, to the leaders in turn on a connection each, and there to so many of their
+    /// partitions in turn.
     pub(crate) fn single_records_to_leaders(
         &self,
         cluster: &Cluster,
+        partitions: usize,
         count: u64,
         per_second: f64,
     ) -> anyhow::Result<Outcome> {
@@ -111,7 +113,8 @@ impl Load {
             let request = |(partition, _)| {
                 frame(api::PRODUCE, 8, 7, &produce_body(&self.topic, &[partition], -1, &batch))
             };
-            LanePlan { address: cluster.broker(leader).address(), requests: led.map(request).collect() }
+            let requests = led.map(request).take(partitions).collect();
+            LanePlan { address: cluster.broker(leader).address(), requests }
         };
         let lanes = cluster.ids().into_iter().filter(|id| leaders.contains(id)).map(lane).collect();
         let gap = Some(Duration::from_secs_f64(1.0 / per_second));

@@ -21,17 +21,20 @@ pub(super) const INTRODUCTION: &str = "
 ## 1,000 partitions
 
 A topic of 1,000 partitions with three replicas. *In sync* is when a broker's metadata name a leader and three in-sync replicas for each partition. Then
-nothing happens for 10 s, then 200 single records of 100 bytes a second go to all partitions in turn, `acks=all`, for 10 s. Then a broker that does not lead the quorum is
+nothing happens for 10 s, then 200 single records of 100 bytes a second go to one partition of each leader, `acks=all`, for 10 s, and as many to all partitions in turn, most of
+which have to open their files for that. Then a broker that does not lead the quorum is
 killed with `kill -9`: its leaders have moved when the metadata of both others name a live leader for each partition.
 
 ";
 
-pub(super) const ROWS: [Row; 7] = [
+pub(super) const ROWS: [Row; 9] = [
     row("many created", "CreateTopics is answered", None),
     row("many in sync", "all are led and in sync", Some(2.0)),
     row("many idle cpu", "CPU of all three brokers in a second in which nothing happens", None),
-    row("many single cpu", "CPU of all three brokers per single-record request", None),
-    row("many single p99", "its latency, p99", None),
+    row("many few cpu", "CPU of all three brokers per single-record request, to three partitions", None),
+    row("many few p99", "its latency, p99", None),
+    row("many all cpu", "the same to all partitions in turn", None),
+    row("many all p99", "its latency, p99", None),
     row("many moved", "all leaders of a killed broker have moved", Some(1.0)),
     row("many back", "it is started again, and all are in sync", None),
 ];
@@ -57,9 +60,11 @@ pub(super) fn run(
 
     let count = (PER_SECOND * WATCHED.as_secs_f64()) as u64;
     let load = Load::of_cluster(cluster, topic);
-    let outcome = load.single_records_to_leaders(cluster, count, PER_SECOND)?;
-    record("many single cpu", "µs", outcome.cpu.as_secs_f64() * 1e6 / count as f64);
-    record("many single p99", "ms", outcome.percentile(0.99).as_secs_f64() * 1e3);
+    for (whereto, partitions) in [("few", 1), ("all", PARTITIONS as usize)] {
+        let outcome = load.single_records_to_leaders(cluster, partitions, count, PER_SECOND)?;
+        record(&format!("many {whereto} cpu"), "µs", outcome.cpu.as_secs_f64() * 1e6 / count as f64);
+        record(&format!("many {whereto} p99"), "ms", outcome.percentile(0.99).as_secs_f64() * 1e3);
+    }
 
     for _ in 0..kills {
         let head = cluster.quorum_leader();
