@@ -147,7 +147,9 @@ impl Log {
     /// Opens a new active segment at the end of what is left and makes all of it durable.
     fn restart_at(&mut self, log_end: Offset, wall: Timestamp) -> Result<(), TruncateError> {
         self.start_segment(log_end, wall)?;
+        // Both at once: what fails below leaves a log that is of no use, and whose marks are in order all the same.
         self.log_end = log_end;
+        self.flushed_end = self.flushed_end.min(log_end);
         let disk = Arc::clone(self.root.disk());
         let bounds = RebuildBounds { log_start: self.log_start, log_end, transactions_from: None };
         let rebuilt = rebuild_producers(&*disk, &self.dir, &self.segments, &mut self.snapshots, bounds)?;
