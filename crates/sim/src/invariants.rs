@@ -77,6 +77,8 @@ pub enum Invariant {
     CommittedIsEverywhere,
     /// P7: who was lost is not electable before it has caught up, unless nobody else has everything.
     ElectableHasAll,
+    /// P8: a consumer past a truncation is told.
+    TruncationIsTold,
     /// P3: the same offset and epoch are the same bytes everywhere.
     SameBytes,
     /// P5: with too few replicas in sync the high watermark stands still.

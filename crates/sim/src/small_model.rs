@@ -5,6 +5,8 @@
 //! A partition cannot be copied, so a state is reached by doing the steps that lead to it from the beginning. What a state
 //! is consists of everything that what follows depends on: the copies, the marks, who believes what, what is on its way.
 
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,7 +16,8 @@ use ottla_coordination::metadata::{
     ManualAssignment, NewTopic, RegisterBroker, Response, UnfenceBroker,
 };
 use ottla_record::{
-    BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Now, Offset, PartitionIndex, Timestamp, TopicId,
+    BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Now, Offset, PartitionEpoch, PartitionIndex, Timestamp,
+    TopicId,
 };
 use ottla_replication::{
     Acks, Assignment, Availability, Durability, Effect, Event, FetchPosition, FetchedFromLeader,
@@ -31,7 +34,7 @@ use crate::fleet::ledger::Ledger;
 use crate::fleet::machine::{id_of, uuid};
 use crate::fleet::promises::{self, number_of};
 use crate::invariants::{Invariant, Violation, broken};
-use crate::rng::{Rng, mix};
+use crate::rng::Rng;
 
 type Verdict = Result<(), Violation>;
 
@@ -75,10 +78,8 @@ pub enum Step {
     Ask(usize),
     /// A follower sends its fetch, it is served, and the answer is taken.
     Exchange(usize),
-    /// A follower sends its fetch, and then hears what the metadata is now.
+    /// A follower sends its fetch, and then hears of another term.
     AskAndHear(usize),
-    /// The same with the answer on its way.
-    AskServeAndHear(usize),
     /// The oldest fetch of a follower reaches its leader.
     Serve(usize),
     /// The oldest answer reaches its follower.
@@ -87,7 +88,7 @@ pub enum Step {
     Hear(usize),
     /// The controller decides what a leader has proposed.
     Decide(usize),
-    /// The leader hears of the decision.
+    /// The leader hears that it was refused.
     Decided(usize),
     /// The leader is lost: it is fenced.
     Fence,
@@ -118,31 +119,56 @@ impl std::fmt::Display for Broken {
 /// The first way found that breaks a promise.
 pub fn explore(bounds: Bounds) -> Result<Explored, Box<Broken>> {
     let mut explored = Explored { complete: true, ..Explored::default() };
-    let mut seen = BTreeSet::new();
-    let mut todo: Vec<Vec<Step>> = vec![Vec::new()];
-    while let Some(way) = todo.pop() {
+    // What was met, and the steps that were not taken from there, because others lead to the same.
+    let mut seen: BTreeMap<u64, Vec<Step>> = BTreeMap::new();
+    let mut todo = vec![Turn { way: Vec::new(), asleep: Vec::new() }];
+    while let Some(Turn { mut way, mut asleep }) = todo.pop() {
         let mut model = reach(&way, bounds)?;
-        let mut way = way;
         // Goes on from here as long as there is something new, and keeps the other turns for later.
         loop {
-            if !seen.insert(model.state()) {
-                break;
-            }
-            explored.states += 1;
-            explored.depth = explored.depth.max(way.len());
+            let enabled = model.enabled();
+            let awake: Vec<Step> = match seen.get_mut(&model.state()) {
+                None => {
+                    explored.states += 1;
+                    explored.depth = explored.depth.max(way.len());
+                    seen.insert(model.state(), asleep.clone());
+                    enabled.iter().copied().filter(|step| !asleep.contains(step)).collect()
+                }
+                Some(slept) => {
+                    let awake = slept.iter().copied().filter(|step| !asleep.contains(step)).collect();
+                    slept.retain(|step| asleep.contains(step));
+                    awake
+                }
+            };
             if explored.states >= bounds.states {
                 explored.complete = false;
                 return Ok(explored);
             }
-            let mut next = model.enabled();
-            let Some(first) = next.pop() else { break };
-            explored.steps += next.len() + 1;
-            todo.extend(next.into_iter().map(|step| way.iter().copied().chain([step]).collect()));
-            way.push(first);
-            model.step(first).map_err(|violation| Box::new(Broken { way: way.clone(), violation }))?;
+            explored.steps += awake.len();
+            let mut first = None;
+            let mut before = asleep;
+            for step in awake {
+                let asleep = before.iter().copied().filter(|other| model.commute(*other, step)).collect();
+                before.push(step);
+                if first.is_none() {
+                    first = Some((step, asleep));
+                } else {
+                    todo.push(Turn { way: way.iter().copied().chain([step]).collect(), asleep });
+                }
+            }
+            let Some((step, next)) = first else { break };
+            asleep = next;
+            way.push(step);
+            model.step(step).map_err(|violation| Box::new(Broken { way: way.clone(), violation }))?;
         }
     }
     Ok(explored)
+}
+
+/// A way that is to be gone, and the steps that need not be taken at its end.
+struct Turn {
+    way: Vec<Step>,
+    asleep: Vec<Step>,
 }
 
 fn reach(way: &[Step], bounds: Bounds) -> Result<Model, Box<Broken>> {
@@ -169,10 +195,19 @@ struct Replica {
     flush: Option<ottla_storage::FlushJob>,
     heard: u64,
     proposal: Option<IsrProposal>,
-    decision: Option<(ottla_record::PartitionEpoch, Response)>,
+    decision: Option<(PartitionEpoch, Response)>,
     transit: Vec<Transit>,
-    /// What each follower has said in this term, as the leader has heard it.
-    said: BTreeMap<usize, (LeaderEpoch, Offset)>,
+    /// What the machine keeps and does not show, of its leadership: the newest version that it knows; the proposal that counts; whom a
+    /// refusal makes fetch again, and when that was; of each follower's last fetch, when it came and what the log's end was.
+    known: PartitionEpoch,
+    counts: Option<IsrProposal>,
+    refused: BTreeSet<usize>,
+    refused_at: Option<Duration>,
+    fetched: BTreeMap<usize, (Duration, Offset)>,
+    /// The high watermark that its leader has told it.
+    told: Offset,
+    /// The log was cut since the flush began that is under way.
+    void: bool,
 }
 
 struct Model {
@@ -190,6 +225,9 @@ struct Model {
 
 const REPLICAS: usize = 3;
 const LAG: Duration = Duration::from_secs(10);
+/// A broker that was fenced is heard of again after so long.
+const UNFENCED_AFTER: Duration = Duration::from_secs(1);
+
 fn topic() -> TopicId {
     TopicId(uuid(0x70, 1))
 }
@@ -258,13 +296,13 @@ impl Model {
         let Some(truth) = self.partition() else { return steps };
         for (number, replica) in self.replicas.iter().enumerate() {
             let leads = matches!(replica.view.availability, Availability::Leading { .. });
-            if replica.heard < self.image.version() {
+            if self.has_news_for(number) {
                 steps.push(Step::Hear(number));
             }
             if leads && self.produced < self.bounds.records {
                 steps.push(Step::Produce(number));
             }
-            if leads && self.lags < self.bounds.lags && replica.proposal.is_none() {
+            if leads && self.lags < self.bounds.lags {
                 steps.push(Step::Lag(number));
             }
             if replica.flush.is_some() {
@@ -280,8 +318,8 @@ impl Model {
                 true if self.bounds.fine => steps.push(Step::Ask(number)),
                 true => {
                     steps.push(Step::Exchange(number));
-                    if replica.heard < self.image.version() {
-                        steps.extend([Step::AskAndHear(number), Step::AskServeAndHear(number)]);
+                    if self.has_news_for(number) {
+                        steps.push(Step::AskAndHear(number));
                     }
                 }
                 false => {}
@@ -316,16 +354,25 @@ impl Model {
         }
         // A fetch that can change nothing is left out: the leader knows all it says, and has nothing to send.
         let at = self.replicas.get(leader)?;
-        let known = at.said.get(&number) == Some(&(epoch, position.offset));
-        let nothing =
-            at.view.log_end == position.offset && at.view.high_watermark <= replica.view.high_watermark;
+        let said = at.partition.followers().find(|progress| progress.broker == id_of(number));
+        let known = said.is_some_and(|progress| progress.end == Some(position.offset))
+            && !at.refused.contains(&number)
+            && at.fetched.get(&number) == Some(&(self.clock, at.view.log_end));
+        let nothing = at.view.log_end == position.offset && at.view.high_watermark <= replica.told;
         if known && nothing && at.view.availability.leading() == Some(epoch) {
             return None;
         }
         Some(Transit::Asks { leader, epoch, position })
     }
 
+    /// Takes a step, and drops what can have no effect any more.
     fn step(&mut self, step: Step) -> Verdict {
+        self.take_step(step)?;
+        self.forget_what_is_void();
+        Ok(())
+    }
+
+    fn take_step(&mut self, step: Step) -> Verdict {
         match step {
             Step::Produce(number) => self.produce(number),
             Step::Flush(number) => self.flush(number),
@@ -339,11 +386,6 @@ impl Model {
                 self.ask(number)?;
                 self.hear(number)
             }
-            Step::AskServeAndHear(number) => {
-                self.ask(number)?;
-                self.serve_last(number)?;
-                self.hear(number)
-            }
             Step::Serve(number) => self.serve(number),
             Step::Take(number) => self.take(number),
             Step::Hear(number) => self.hear(number),
@@ -353,6 +395,7 @@ impl Model {
                 replica.proposal = None;
                 let Some((partition_epoch, response)) = replica.decision.take() else { return Ok(()) };
                 let outcome = isr_outcome(response);
+                replica.was_refused(&outcome, self.clock);
                 self.drive(number, Event::IsrDecided { partition_epoch, outcome })
             }
             Step::Fence => {
@@ -368,6 +411,8 @@ impl Model {
                 let Some(number) = self.fenced.take() else { return Ok(()) };
                 let epoch = self.epochs.get(number).copied().unwrap_or(BrokerEpoch::ZERO);
                 self.image.apply(&Command::UnfenceBroker(UnfenceBroker { broker: id_of(number), epoch }));
+                // Long enough for a leader to propose again what was refused.
+                self.clock += UNFENCED_AFTER;
                 self.check_isr()
             }
             Step::Lag(number) => {
@@ -440,7 +485,8 @@ impl Model {
         let outcome = match answer {
             Some(Ok(FollowerPosition { diverging: Some(end), .. })) => FetchedOutcome::Diverging(end),
             Some(Ok(_)) => {
-                at.said.insert(number, (epoch, position.offset));
+                at.fetched.insert(number, (self.clock, at.view.log_end));
+                at.refused.remove(&number);
                 let view = &at.view;
                 let slice = view.log.read(position.offset, 1 << 16, view.log_end, true);
                 let bytes = slice.ok().flatten().and_then(|slice| slice.read().ok()).unwrap_or_default();
@@ -468,6 +514,9 @@ impl Model {
             return Ok(());
         }
         let Transit::Answer { epoch, position, outcome } = replica.transit.remove(at) else { return Ok(()) };
+        if let FetchedOutcome::Records { high_watermark, .. } = &outcome {
+            replica.told = replica.told.max(*high_watermark);
+        }
         let fetched = FetchedFromLeader {
             leader_epoch: epoch,
             from: position.offset,
@@ -482,6 +531,7 @@ impl Model {
         let Some(partition) = self.partition().cloned() else { return Ok(()) };
         if let Some(replica) = self.replicas.get_mut(number) {
             replica.heard = version;
+            replica.learn(&partition);
         }
         let assignment = Assignment {
             leader_epoch: partition.leader_epoch,
@@ -537,15 +587,27 @@ impl Model {
         let mut effects = Vec::new();
         replica.partition.handle(event, now, &mut effects);
         let mut shown = false;
+        let mut acknowledged = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Flush(job) => replica.flush = Some(job),
+                Effect::Flush(job) => {
+                    replica.flush = Some(job);
+                    replica.void = false;
+                }
                 Effect::AlterIsr(proposal) => {
+                    replica.counts = Some(proposal.clone());
                     replica.proposal = Some(proposal);
                     replica.decision = None;
                 }
+                Effect::Produced { outcome: Ok(produced), .. } => {
+                    acknowledged.push(produced.base_offset);
+                }
                 Effect::FollowerFetched { waiter, outcome } => fetched(waiter, outcome),
                 Effect::Publish(view) => {
+                    if view.log_end < replica.view.log_end {
+                        replica.void |= replica.flush.is_some();
+                        replica.told = Offset::ZERO;
+                    }
                     replica.view = view;
                     shown = true;
                 }
@@ -557,6 +619,13 @@ impl Model {
         let following = matches!(replica.view.following, Some(following) if following.fetch.is_none());
         if shown {
             self.check(number)?;
+        }
+        // P6. Whoever is answered has what is committed, in whichever term.
+        if let Some(base) = acknowledged.into_iter().find(|base| self.ledger.committed_at(*base).is_none()) {
+            return Err(broken(
+                Invariant::AnswerIsTrue,
+                format!("{base} was acknowledged, and is not committed"),
+            ));
         }
         // A follower's flush is no step of its own: nothing happens to it before.
         if following && self.replicas.get(number).is_some_and(|replica| replica.flush.is_some()) {
@@ -586,37 +655,6 @@ impl Model {
         let fenced = |id| self.image.broker(id).is_none_or(|broker| broker.fenced);
         promises::lost_brokers_are_out_of_sync(&isr, fenced)
     }
-
-    /// Everything that what follows depends on, in one number.
-    fn state(&self) -> u64 {
-        let mut hash = mix(0x51a7e);
-        let mut note = |what: u64| hash = mix(hash.rotate_left(9) ^ what);
-        for number in [self.produced, self.elections, self.lags, self.fenced.map_or(9, |fenced| fenced)] {
-            note(number as u64);
-        }
-        if let Some(truth) = self.partition() {
-            note(hash_of(&format!("{truth:?}")));
-        }
-        for (number, replica) in self.replicas.iter().enumerate() {
-            let view = &replica.view;
-            if let Some(copy) = self.ledger.copies.get(number) {
-                for batch in &copy.batches {
-                    let id =
-                        self.ledger.written(batch.base, batch.epoch).and_then(|written| written.ids.first());
-                    note(id.map_or(0, |id| id.0 + 1) ^ i64::from(batch.epoch.get()).unsigned_abs() << 32);
-                }
-            }
-            let marks = [view.log_start, view.high_watermark, view.flushed_end, view.log_end];
-            marks.iter().for_each(|mark| note(mark.get().unsigned_abs()));
-            let beliefs = (
-                (view.availability, view.following, replica.heard < self.image.version()),
-                (replica.flush.as_ref().map(|job| job.end), &replica.proposal, &replica.decision),
-                (&replica.transit, &replica.said),
-            );
-            note(hash_of(&format!("{beliefs:?}")));
-        }
-        hash
-    }
 }
 
 impl Replica {
@@ -643,13 +681,15 @@ impl Replica {
             proposal: None,
             decision: None,
             transit: Vec::new(),
-            said: BTreeMap::new(),
+            known: PartitionEpoch::new(-1),
+            counts: None,
+            refused: BTreeSet::new(),
+            refused_at: None,
+            fetched: BTreeMap::new(),
+            told: Offset::ZERO,
+            void: false,
         })
     }
-}
-
-fn hash_of(text: &str) -> u64 {
-    crate::fleet::ledger::hash(text.as_bytes())
 }
 
 fn config() -> PartitionConfig {

@@ -336,6 +336,18 @@ impl LogDirectory {
         })
     }
 
+    /// Lowers the stored high watermark, durably: before records are cut that it calls committed, as an unclean election may ask
+    /// for. Otherwise the next start would believe it of whatever stands there by then.
+    pub(crate) fn lower_high_watermark(&self, name: &TopicPartition, to: Offset) -> Result<(), StorageError> {
+        let is_above = self.high_watermarks.lock().offsets.get(name).is_some_and(|stored| *stored > to);
+        if !is_above {
+            return Ok(());
+        }
+        self.store(Checkpoint::HighWatermarks, |state| {
+            state.dirty |= state.offsets.insert(name.clone(), to) != Some(to);
+        })
+    }
+
     /// Raises a log start, durably: records that were deleted never come back.
     pub(crate) fn store_log_start(&self, name: &TopicPartition, to: Offset) -> Result<(), StorageError> {
         self.store(Checkpoint::LogStarts, |state| {

@@ -125,6 +125,7 @@ impl Log {
         }
         self.replace_segments(Vec::new());
         self.log_start = offset;
+        self.end_at(offset);
         self.remove_snapshots(|_| true)?;
         self.restart_at(offset, wall)
     }
@@ -138,6 +139,7 @@ impl Log {
     /// What must be durable before the cut.
     fn lower_marks(&mut self, log_end: Offset) -> Result<(), StorageError> {
         self.root.lower_cleaned_to(&self.name, log_end)?;
+        self.root.lower_high_watermark(&self.name, log_end)?;
         self.recovery_point = self.recovery_point.min(log_end);
         self.root.lower_recovery_point(&self.name, self.recovery_point)?;
         self.epochs.truncate_from_end(log_end);
@@ -146,10 +148,8 @@ impl Log {
 
     /// Opens a new active segment at the end of what is left and makes all of it durable.
     fn restart_at(&mut self, log_end: Offset, wall: Timestamp) -> Result<(), TruncateError> {
+        self.end_at(log_end);
         self.start_segment(log_end, wall)?;
-        // Both at once: what fails below leaves a log that is of no use, and whose marks are in order all the same.
-        self.log_end = log_end;
-        self.flushed_end = self.flushed_end.min(log_end);
         let disk = Arc::clone(self.root.disk());
         let bounds = RebuildBounds { log_start: self.log_start, log_end, transactions_from: None };
         let rebuilt = rebuild_producers(&*disk, &self.dir, &self.segments, &mut self.snapshots, bounds)?;
@@ -176,6 +176,12 @@ impl Log {
         self.flushed_end = log_end;
         self.flushed_bytes = self.appended_bytes;
         Ok(())
+    }
+
+    /// The marks as they are after the cut. If the disk fails before all of it is done, they are in their order all the same.
+    fn end_at(&mut self, log_end: Offset) {
+        self.log_end = log_end;
+        self.flushed_end = self.flushed_end.min(log_end);
     }
 
     /// Removes a segment whose offsets will be written again. Its file is emptied too: a reader that has it open must

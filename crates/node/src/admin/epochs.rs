@@ -49,8 +49,10 @@ impl Node {
 
 /// Where `epoch` ends in a log that is led in epoch `current`.
 ///
-/// The history knows an epoch from its first record on. Epochs above the last one it knows, up to the current one, have
-/// no records yet: they end where the log ends. A consumer that looked up the end of a quiet partition knows such an epoch.
+/// The history knows an epoch from its first record on. Of the current one there may be no record yet: it ends where the log ends. A
+/// consumer that looked up the end of a quiet partition knows such an epoch. Of an older one above the last that is known there never
+/// will be any: what a consumer has read of it is gone with an unclean election, and that it is told the epoch before is how it
+/// finds out, even where the log has reached its position again (KIP-320).
 fn end_of(
     history: &LeaderEpochs,
     epoch: LeaderEpoch,
@@ -59,7 +61,8 @@ fn end_of(
 ) -> Option<EpochEnd> {
     let latest = history.latest().map(|latest| latest.epoch);
     if epoch <= current && latest.is_none_or(|latest| latest < epoch) {
-        return Some(EpochEnd { epoch, end: log_end });
+        let known = if epoch == current { epoch } else { latest.unwrap_or(epoch) };
+        return Some(EpochEnd { epoch: known, end: log_end });
     }
     history.end_offset_for(epoch, log_end)
 }

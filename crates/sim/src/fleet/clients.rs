@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ottla_record::{BrokerId, LeaderEpoch, Offset, ProducerId};
 use ottla_replication::{Acks, Availability, Event, Produce, ProduceError, Produced};
-use ottla_storage::{AppendError, ReadError};
+use ottla_storage::{AppendError, EpochEnd, LeaderEpochs, ReadError};
 
 use super::Fleet;
-use super::happening::{Happening, Key, Message, Polled, Refusal};
-use super::ledger::FIRST_PLAIN;
+use super::happening::{Happening, Key, Message, Polled, Refusal, Task};
+use super::ledger::{FIRST_PLAIN, Stands};
 use super::machine::{Waiting, around};
 use super::network::Site;
 use super::promises::{self, number_of};
@@ -51,12 +51,12 @@ pub struct Reader {
     pub key: Option<Key>,
     /// The next offset.
     pub position: Offset,
-    /// The term of the last record it has read.
-    pub last_epoch: Option<LeaderEpoch>,
-    /// Its poll that is out, and since when.
-    pub out: Option<(u64, Micros)>,
-    /// The newest high watermark it was shown.
-    pub shown: Offset,
+    /// The batch that it has read last.
+    pub last: Option<Stands>,
+    /// Its poll that is out, since when, and in which term.
+    pub out: Option<(u64, Micros, LeaderEpoch)>,
+    /// The newest high watermark it was shown, and in which term.
+    pub shown: (LeaderEpoch, Offset),
 }
 
 /// All clients.
@@ -75,6 +75,19 @@ pub struct Clients {
 }
 
 impl Fleet {
+    /// Clients come for a partition: a producer or two, and a consumer.
+    pub(super) fn add_clients(&mut self, target: (usize, usize)) {
+        let begin = self.now.max(2 * SECOND);
+        for _ in 0..self.rng.range(1, 2) {
+            let number = self.clients.writers.len();
+            let plain = self.rng.chance(1, 5);
+            self.clients.writers.push(Writer::new(number, target, plain));
+            self.queue.plan(begin, Happening::Producer(number));
+        }
+        self.queue.plan(begin, Happening::Consumer(self.clients.readers.len()));
+        self.clients.readers.push(Reader::new(target));
+    }
+
     /// A producer's turn: it sends again what has no answer, or something new.
     pub(super) fn write(&mut self, number: usize) -> Verdict {
         let pace = if self.clients.finishing { 100 * MILLI } else { around(self.shape.pace, &mut self.rng) };
@@ -177,7 +190,7 @@ impl Fleet {
             self.refuse_producer(broker, request);
             return Ok(());
         };
-        host.waiting.insert(waiter, Waiting { request, ids: batch.ids.clone(), all });
+        host.waiting.insert(waiter, Waiting { request, ids: batch.ids.clone(), all, append: None });
         let (base, leads) = (host.partition.log().log_end(), host.view.availability.leading());
         let acks = if all { Acks::All } else { Acks::Leader };
         let batches = batch.validated(wall)?;
@@ -206,6 +219,9 @@ impl Fleet {
         };
         // The answer may come before the view that it is true of has been published.
         let view = host.partition.view();
+        let gave_up = self.ledgers.get(key).is_some_and(|ledger| ledger.given_up_below.is_some());
+        let counts = |epoch| self.ledgers.get(key).is_some_and(|ledger| ledger.counts(epoch));
+        let counts = view.availability.leading().is_none_or(counts);
         let outcome = match outcome {
             Ok(produced) => {
                 let end = produced.base_offset + i64::try_from(waiting.ids.len()).unwrap_or(0);
@@ -216,13 +232,19 @@ impl Fleet {
                 if durable && view.flushed_end < end {
                     return lie(format!("answered up to {end}, flushed is {}", view.flushed_end));
                 }
-                self.promised.push((key, broker, produced.base_offset, waiting.clone()));
+                if counts {
+                    self.promised.push((key, broker, produced.base_offset, waiting.clone()));
+                }
                 Ok(produced.base_offset)
             }
             Err(ProduceError::NotLeader | ProduceError::Deserted | ProduceError::Offline) => {
                 Err(Refusal::NotLeader)
             }
             Err(ProduceError::Append(AppendError::OutOfOrderSequence { .. })) => Err(Refusal::OutOfOrder),
+            // What a producer has given up comes late.
+            Err(ProduceError::Append(AppendError::InvalidProducerEpoch { .. })) if gave_up => {
+                Err(Refusal::OutOfOrder)
+            }
             Err(
                 ProduceError::NotEnoughReplicas { .. } | ProduceError::TimedOut | ProduceError::Overloaded,
             ) => Err(Refusal::Later),
@@ -233,6 +255,12 @@ impl Fleet {
                 return Err(broken(Invariant::AnswerIsTrue, format!("a sound request was refused: {other}")));
             }
         };
+        if let Some((epoch, id)) = waiting.append {
+            let after = self.rng.below(MILLI);
+            let append = (id, outcome.is_ok());
+            self.later(broker, after, Task::Appended { key, epoch, append });
+            return Ok(());
+        }
         let request = waiting.request;
         self.send(Site::Broker(broker), Site::Clients, Message::Produced { request, outcome });
         Ok(())
@@ -270,6 +298,8 @@ impl Fleet {
         }
         let backoff = self.now + around(60 * MILLI, &mut self.rng);
         let Some(writer) = self.clients.writers.get_mut(number) else { return };
+        let ledger = writer.key.and_then(|key| self.ledgers.get(key));
+        let gave_up = ledger.is_some_and(|ledger| ledger.given_up_below.is_some());
         // An answer that comes too late is no news.
         let Some((first, _)) = writer.in_flight.remove(&request) else { return };
         match outcome {
@@ -277,6 +307,12 @@ impl Fleet {
             Err(refusal) => {
                 writer.producer.reconnect();
                 writer.not_before = backoff;
+                if refusal == Refusal::OutOfOrder && gave_up {
+                    // What it has sent is lost for good: it begins a new epoch (KIP-360).
+                    writer.producer.bump();
+                    writer.in_flight.clear();
+                    writer.sent.clear();
+                }
                 if refusal == Refusal::NotLeader
                     && let Some(key) = writer.key
                     && let Some(place) = self.clients.leaders.get_mut(&key)
@@ -294,7 +330,7 @@ impl Fleet {
         self.ask_who_leads();
     }
 
-    fn ask_who_leads(&mut self) {
+    pub(super) fn ask_who_leads(&mut self) {
         if self.now < self.asked_at + 30 * MILLI {
             return;
         }
@@ -337,70 +373,78 @@ impl Fleet {
         let Some(reader) = self.clients.readers.get_mut(number) else { return };
         let key = self.topics.get(reader.target.0).and_then(|topic| topic.keys.get(reader.target.1)).copied();
         if key != reader.key {
-            (reader.key, reader.position, reader.last_epoch) = (key, Offset::ZERO, None);
-            (reader.out, reader.shown) = (None, Offset::ZERO);
+            *reader = Reader { key, ..Reader::new(reader.target) };
         }
-        if reader.out.is_some_and(|(_, since)| now < since + REQUEST_TIMEOUT) {
+        if reader.out.is_some_and(|(_, since, _)| now < since + REQUEST_TIMEOUT) {
             return;
         }
         let Some(key) = key else { return };
         let Some((Some(leader), epoch)) = self.clients.leaders.get(&key).copied() else { return };
         let request = self.clients.next_request;
         self.clients.next_request += 1;
-        reader.out = Some((request, now));
-        let (position, last_epoch) = (reader.position, reader.last_epoch);
-        let message = Message::Poll { consumer: number, request, key, position, epoch, last_epoch };
+        reader.out = Some((request, now, epoch));
+        let (position, last) = (reader.position, reader.last);
+        let message = Message::Poll { consumer: number, request, key, position, epoch, last };
         self.send(Site::Clients, Site::Broker(number_of(leader)), message);
     }
 
     /// A poll arrives at a broker. The rules are those of KIP-320: both sides name their terms.
+    ///
+    /// # Errors
+    /// [`Invariant::TruncationIsTold`]
     pub(super) fn serve_poll(
         &mut self,
         broker: usize,
         key: Key,
         position: Offset,
         epoch: LeaderEpoch,
-        last_epoch: Option<LeaderEpoch>,
-    ) -> Polled {
-        let Some(host) = self.host(broker, key) else { return Polled::NotLeader };
+        last: Option<Stands>,
+    ) -> Result<Polled, Violation> {
+        let Some(host) = self.host(broker, key) else { return Ok(Polled::NotLeader) };
         let view = &host.view;
         let Availability::Leading { epoch: own, epoch_start } = view.availability else {
-            return Polled::NotLeader;
+            return Ok(Polled::NotLeader);
         };
         if own != epoch {
-            return Polled::NotLeader;
+            return Ok(Polled::NotLeader);
         }
-        if position < view.log_start || position > view.log_end {
-            return Polled::OutOfRange { log_start: view.log_start, log_end: view.log_end };
+        let (log_start, log_end) = (view.log_start, view.log_end);
+        if position < log_start || position > log_end {
+            return Ok(Polled::OutOfRange { log_start, log_end });
         }
-        if let Some(last) = last_epoch {
-            let end = host.partition.log().leader_epochs().end_offset_for(last, view.log_end);
-            if let Some(end) = end.filter(|end| end.epoch < last || end.end < position) {
-                return Polled::Diverging { end: end.end };
+        if let Some(last) = last {
+            let end = end_of_epoch(host.partition.log().leader_epochs(), last.epoch, own, log_end);
+            match end {
+                Some(end) if end.end < position => return Ok(Polled::Diverging { end: end.end }),
+                // The term is unknown here: what was read in it is not in this log, and where the two part is not known.
+                Some(end) if end.epoch < last.epoch => return Ok(Polled::Diverging { end: log_start }),
+                _ => {}
             }
         }
         let bytes = match view.log.read(position, POLL_BYTES, view.high_watermark, true) {
             Ok(Some(slice)) => slice.read().unwrap_or_default(),
             Ok(None) => Vec::new(),
             Err(ReadError::OffsetOutOfRange { log_start, log_end, .. }) => {
-                return Polled::OutOfRange { log_start, log_end };
+                return Ok(Polled::OutOfRange { log_start, log_end });
             }
-            Err(_) => return Polled::NotLeader,
+            Err(_) => return Ok(Polled::NotLeader),
         };
         // Until it has reached the start of the term, a leader does not know it (KIP-207).
         let high_watermark = (view.high_watermark >= epoch_start).then_some(view.high_watermark);
-        Polled::Batches { bytes: bytes.into(), high_watermark, epoch: own }
+        if let Some(ledger) = self.ledgers.get(key) {
+            promises::reader_was_told(ledger, broker, last)?;
+        }
+        Ok(Polled::Batches { bytes: bytes.into(), high_watermark, epoch: own })
     }
 
     /// R2, R5, R6, P5, P8: a consumer gets what its poll has brought.
     pub(super) fn take_polled(&mut self, number: usize, request: u64, outcome: Polled) -> Verdict {
         let Some(reader) = self.clients.readers.get_mut(number) else { return Ok(()) };
-        if reader.out.is_none_or(|(out, _)| out != request) {
-            return Ok(());
-        }
-        reader.out = None;
+        let Some((_, _, asked_in)) = reader.out.take_if(|(out, ..)| *out == request) else { return Ok(()) };
         let Some(key) = reader.key else { return Ok(()) };
         let Some(ledger) = self.ledgers.get(key) else { return Ok(()) };
+        // The leader of a log that is given up may still speak of it, true or not.
+        let counts = ledger.counts(asked_in);
         match outcome {
             Polled::NotLeader => {
                 self.ask_who_leads();
@@ -408,34 +452,27 @@ impl Fleet {
             }
             Polled::OutOfRange { log_start, .. } if reader.position < log_start => {
                 // Retention went past it, and it is told so.
-                (reader.position, reader.last_epoch) = (log_start, None);
+                (reader.position, reader.last) = (log_start, None);
                 Ok(())
             }
-            Polled::OutOfRange { log_end, .. } => {
-                let found =
-                    format!("a consumer has read up to {}, the log ends at {log_end}", reader.position);
-                Err(broken(Invariant::AcknowledgedSurvives, found))
-            }
-            Polled::Diverging { end } => {
-                let found = format!(
-                    "a consumer has read up to {} of epoch {:?}, and is told that this was cut at {end}",
-                    reader.position, reader.last_epoch
-                );
-                Err(broken(Invariant::AcknowledgedSurvives, found))
+            Polled::OutOfRange { log_start: end, .. } | Polled::Diverging { end } => {
+                // It is told that what it has read is gone. Nothing that is committed ever is.
+                let committed = reader.last.is_some_and(|last| ledger.committed_at(last.base) == Some(last));
+                if counts && (committed || ledger.given_up_below.is_none()) {
+                    let found = format!(
+                        "a consumer has read up to {}, {:?} the last, and is told that this was cut: {outcome:?}",
+                        reader.position, reader.last
+                    );
+                    return Err(broken(Invariant::AcknowledgedSurvives, found));
+                }
+                self.tally.truncations_told += 1;
+                (reader.position, reader.last) = (end, None);
+                Ok(())
             }
             Polled::Batches { bytes, high_watermark, epoch } => {
                 let batches = promises::batches_of(ledger, &bytes)?;
                 for batch in &batches {
-                    let Some(committed) = ledger.committed_at(batch.stands.base) else {
-                        let found = format!("{:?} was read, and is not committed", batch.stands);
-                        return Err(broken(Invariant::ReadsCommitted, found));
-                    };
-                    let written = ledger.written(committed.base, committed.epoch);
-                    if batch.stands != committed || written.is_some_and(|written| written.hash != batch.hash)
-                    {
-                        let found = format!("{committed:?} is committed, {batch:?} was read");
-                        return Err(broken(Invariant::OneValuePerOffset, found));
-                    }
+                    promises::may_be_read(ledger, batch, counts)?;
                     let follows =
                         batch.stands.base <= reader.position && batch.stands.last >= reader.position;
                     if !follows {
@@ -443,23 +480,37 @@ impl Fleet {
                         return Err(broken(Invariant::NothingSkipped, found));
                     }
                     reader.position = batch.stands.last.next();
-                    reader.last_epoch = Some(batch.stands.epoch);
+                    reader.last = Some(batch.stands);
                     self.tally.consumed += batch.ids.len() as u64;
                 }
                 if let Some(shown) = high_watermark {
-                    if shown < reader.shown {
+                    if shown < reader.shown.1 && counts && ledger.counts(reader.shown.0) {
                         let found = format!(
-                            "a consumer saw the high watermark at {}, now at {shown} in epoch {epoch}",
+                            "a consumer saw the high watermark at {:?}, now at {shown} in epoch {epoch}",
                             reader.shown
                         );
                         return Err(broken(Invariant::HighWatermarkNeverFalls, found));
                     }
-                    reader.shown = shown;
+                    reader.shown = (epoch, shown);
                 }
                 Ok(())
             }
         }
     }
+}
+
+/// What `node` answers a consumer that asks where a term ends.
+fn end_of_epoch(
+    history: &LeaderEpochs,
+    epoch: LeaderEpoch,
+    current: LeaderEpoch,
+    log_end: Offset,
+) -> Option<EpochEnd> {
+    let latest = history.latest().map(|latest| latest.epoch);
+    if epoch <= current && latest.is_none_or(|latest| latest < epoch) {
+        return Some(EpochEnd { epoch, end: log_end });
+    }
+    history.end_offset_for(epoch, log_end)
 }
 
 impl Writer {
@@ -483,7 +534,14 @@ impl Writer {
 impl Reader {
     /// One that begins at the beginning.
     pub const fn new(target: (usize, usize)) -> Self {
-        Self { target, key: None, position: Offset::ZERO, last_epoch: None, out: None, shown: Offset::ZERO }
+        Self {
+            target,
+            key: None,
+            position: Offset::ZERO,
+            last: None,
+            out: None,
+            shown: (LeaderEpoch::ZERO, Offset::ZERO),
+        }
     }
 }
 

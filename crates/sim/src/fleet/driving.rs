@@ -71,7 +71,8 @@ impl Fleet {
                 }
                 Effect::Checkpoint(job) => {
                     let after = self.sync_takes(broker);
-                    self.later(broker, after, Task::Checkpointed { key, job: Box::new(job) });
+                    let serial = self.serial(broker, key);
+                    self.later(broker, after, Task::Checkpointed { key, serial, job: Box::new(job) });
                 }
                 Effect::Produced { waiter, outcome } => self.produced(broker, key, waiter, outcome)?,
                 Effect::FollowerFetched { waiter, outcome } => self.answered.push((waiter, outcome)),
@@ -135,20 +136,27 @@ impl Fleet {
                 let required = host.min_in_sync.min(replicas);
                 promises::enough_are_in_sync(before.high_watermark, view.high_watermark, in_sync, required)?;
             }
-            rose = view.high_watermark > ledger.committed_end();
-            promises::commits(ledger, broker, view.high_watermark)?;
-            if view.high_watermark >= epoch_start {
-                promises::shown_never_falls(ledger, epoch, view.high_watermark)?;
+            // One that does not know that it was replaced uncleanly speaks of a log that is given up.
+            if ledger.counts(epoch) {
+                rose = view.high_watermark > ledger.committed_end();
+                promises::commits(ledger, broker, view.high_watermark)?;
+                if view.high_watermark >= epoch_start {
+                    promises::shown_never_falls(ledger, epoch, view.high_watermark)?;
+                }
             }
         }
+        promises::marks_are_committed(ledger, broker, view)?;
         let grown = view.log_end != before.log_end || view.availability != before.availability;
         let (topic, index) = (ledger.topic, ledger.index());
         if rose && let Some(partition) = self.metadata.head.partition(topic, index) {
-            promises::in_sync_replicas_have_it(ledger, &partition.isr, durable)?;
+            let members = self.keepers(&partition.isr);
+            let Some(ledger) = self.ledgers.get_mut(key) else { return Ok(()) };
+            promises::in_sync_replicas_have_it(ledger, &members, durable)?;
         }
         if grown {
             self.unpark_for(broker, key);
         }
+        self.shard_sees(broker, key);
         Ok(())
     }
 
@@ -159,7 +167,14 @@ impl Fleet {
             .rng
             .chance(1, 2)
             .then(|| self.machines.get(broker).is_some_and(|machine| job.run(&*machine.disk.port()).is_ok()));
-        self.later(broker, after, Task::Flushed { key, job, synced });
+        let serial = self.serial(broker, key);
+        self.later(broker, after, Task::Flushed { key, serial, job, synced });
+    }
+
+    /// Which of a process's replicas has a partition now; 0 for none.
+    pub(super) fn serial(&self, broker: usize, key: Key) -> u64 {
+        let process = self.machines.get(broker).and_then(|machine| machine.process.as_deref());
+        process.and_then(|process| process.hosts.get(&key)).map_or(0, |host| host.serial)
     }
 
     fn sync_takes(&mut self, broker: usize) -> Micros {
@@ -195,14 +210,20 @@ impl Fleet {
     /// Something within a process.
     pub(super) fn within(&mut self, broker: usize, task: Task) -> Verdict {
         match task {
-            Task::Flushed { key, job, synced } => {
+            // The replica was taken away meanwhile, and another may have come.
+            Task::Flushed { key, serial, .. } | Task::Checkpointed { key, serial, .. }
+                if self.serial(broker, key) != serial =>
+            {
+                Ok(())
+            }
+            Task::Flushed { key, job, synced, .. } => {
                 let Some(machine) = self.machines.get(broker) else { return Ok(()) };
                 let done = synced.unwrap_or_else(|| job.run(&*machine.disk.port()).is_ok());
                 self.drive(broker, key, Event::Flushed { end: job.end, succeeded: done })?;
                 self.pump_fetches(broker);
                 self.check_power(broker)
             }
-            Task::Checkpointed { key, job } => {
+            Task::Checkpointed { key, job, .. } => {
                 let Some(machine) = self.machines.get(broker) else { return Ok(()) };
                 let succeeded = run_checkpoint(&job, &machine.disk);
                 self.drive(broker, key, Event::Checkpointed { job: *job, succeeded })
@@ -245,6 +266,9 @@ impl Fleet {
                 }
                 self.drive(broker, key, Event::IsrDecided { partition_epoch, outcome })
             }
+            Task::LoadShard { key } => self.load_shard(broker, key),
+            Task::ShardTick { key } => self.shard_tick(broker, key),
+            Task::Appended { key, epoch, append } => self.shard_appended(broker, key, epoch, append),
             Task::Stop => self.end(broker, End::Stopped),
         }
     }
@@ -282,7 +306,7 @@ fn run_checkpoint(job: &ottla_storage::CheckpointJob, disk: &SimDisk) -> bool {
     files && job.dirs.iter().all(|dir| disk.port().sync_dir(dir).is_ok())
 }
 
-/// What the controller's answer says of a change of the in-sync set.
+/// What the controller's answer says of a change of the in-sync set, as `node::in_sync` reads it.
 pub fn isr_outcome(response: Response) -> Result<IsrState, IsrRefused> {
     let results = match response {
         Response::AlterPartition(Ok(results)) => results,
@@ -291,11 +315,11 @@ pub fn isr_outcome(response: Response) -> Result<IsrState, IsrRefused> {
     };
     match results.into_iter().next() {
         Some(Ok(state)) => Ok(IsrState { partition_epoch: state.partition_epoch, isr: state.isr }),
-        Some(Err(AlterPartitionError::FencedLeaderEpoch | AlterPartitionError::InvalidUpdateVersion)) => {
-            Err(IsrRefused::Fenced)
-        }
         Some(Err(AlterPartitionError::IneligibleReplica)) => Err(IsrRefused::Ineligible),
-        Some(Err(_)) | None => Err(IsrRefused::Rejected),
+        Some(Err(AlterPartitionError::InvalidIsr)) => Err(IsrRefused::Rejected),
+        // Another term (perhaps because this change ended a move), another version, or no such partition any more: what says so is
+        // on its way.
+        Some(Err(_)) | None => Err(IsrRefused::Fenced),
     }
 }
 

@@ -59,12 +59,39 @@ impl Fleet {
                 self.become_controller(one);
                 Ok(())
             }
+            96..98 => self.lose_directory(one),
             _ => {
                 let other = self.site(one);
                 self.network.reset(Site::Broker(one), other);
                 Ok(())
             }
         }
+    }
+
+    /// A machine's disk is replaced by an empty one, if nobody depends on it alone.
+    fn lose_directory(&mut self, one: usize) -> Verdict {
+        let id = super::machine::id_of(one);
+        let is_alone = |ledger: &super::ledger::Ledger| {
+            let partition = self.metadata.head.partition(ledger.topic, ledger.index());
+            partition.is_some_and(|partition| {
+                partition.isr.contains(&id) && self.keepers(&partition.isr).iter().all(|other| *other == id)
+            })
+        };
+        if self.ledgers.iter().any(|ledger| !ledger.lossy && is_alone(ledger)) {
+            return self.end(one, self.cut_or_kill());
+        }
+        self.end(one, End::Killed)?;
+        self.note(|| format!("broker {} has lost its directory", one + 1));
+        self.tally.lost_directories += 1;
+        let seed = self.rng.next();
+        let empty = super::metadata::Metadata::new().head;
+        if let Some(machine) = self.machines.get_mut(one) {
+            machine.lose_directory(&empty, seed);
+        }
+        for copy in self.ledgers.iter_mut().filter_map(|ledger| ledger.copies.get_mut(one)) {
+            *copy = super::ledger::Copy::default();
+        }
+        Ok(())
     }
 
     fn cut_or_kill(&self) -> End {

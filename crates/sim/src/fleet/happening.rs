@@ -1,12 +1,16 @@
 //! What can happen in a run: messages that arrive, timers, jobs of the disk that end, faults and their ends.
 
 use bytes::Bytes;
+use ottla_coordination::group::{self, request::Request};
 use ottla_coordination::metadata::{Command, Response};
+use ottla_coordination::shard::AppendId;
 use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
 use ottla_replication::{FetchPosition, FetchedOutcome};
 use ottla_storage::{CheckpointJob, DeletedSegment, FlushJob};
 
+use super::ledger::Stands;
 use super::network::Site;
+use super::queue::Micros;
 use crate::client::SentBatch;
 
 /// The number of a partition in a run: its place among the ledgers.
@@ -60,6 +64,10 @@ pub enum Happening {
     Producer(usize),
     /// A consumer's turn.
     Consumer(usize),
+    /// A group member's turn.
+    Member(usize),
+    /// Somebody reads committed offsets.
+    Offsets,
     /// Clients ask a broker who leads what.
     Refresh,
     /// An operator's turn.
@@ -88,6 +96,8 @@ pub enum Task {
     Flushed {
         /// Of which partition.
         key: Key,
+        /// Of which replica of it.
+        serial: u64,
         /// The job.
         job: FlushJob,
         /// What was synced when the job began: whether it went well. `None` if it is synced when it ends.
@@ -97,6 +107,8 @@ pub enum Task {
     Checkpointed {
         /// Of which partition.
         key: Key,
+        /// Of which replica of it.
+        serial: u64,
         /// The job.
         job: Box<CheckpointJob>,
     },
@@ -135,6 +147,25 @@ pub enum Task {
         /// What came of it.
         outcome: Result<ottla_replication::IsrState, ottla_replication::IsrRefused>,
     },
+    /// A coordinator that is not in charge yet takes the next step.
+    LoadShard {
+        /// Of which partition.
+        key: Key,
+    },
+    /// A deadline of a coordinator.
+    ShardTick {
+        /// Of which partition.
+        key: Key,
+    },
+    /// A coordinator's append is committed, or is not.
+    Appended {
+        /// In which partition.
+        key: Key,
+        /// In which term.
+        epoch: LeaderEpoch,
+        /// Which.
+        append: (AppendId, bool),
+    },
     /// A process that was asked to stop has had enough time.
     Stop,
 }
@@ -161,6 +192,13 @@ pub enum Message {
         ready: bool,
         /// What it has applied of the metadata.
         applied: usize,
+        /// When it was sent.
+        sent: Micros,
+    },
+    /// The controller has heard it.
+    Heard {
+        /// When the heartbeat was sent.
+        sent: Micros,
     },
     /// A broker's machine says that its process has ended.
     Ended {
@@ -218,8 +256,8 @@ pub enum Message {
         position: Offset,
         /// The term that the client believes in.
         epoch: LeaderEpoch,
-        /// The term of the last record it has read.
-        last_epoch: Option<LeaderEpoch>,
+        /// The batch that it has read last.
+        last: Option<Stands>,
     },
     /// The answer.
     Polled {
@@ -230,6 +268,22 @@ pub enum Message {
         /// What.
         outcome: Polled,
     },
+    /// A member asks its coordinator.
+    GroupAsk {
+        /// The client's number for it.
+        request: u64,
+        /// The partition that its coordinator writes to.
+        key: Key,
+        /// What.
+        asked: Box<Request>,
+    },
+    /// The answer; `None` from a broker that does not coordinate.
+    GroupAnswer {
+        /// The client's number.
+        request: u64,
+        /// What.
+        answer: Option<Box<group::response::Response>>,
+    },
     /// A client asks who leads what.
     WhoLeads,
     /// By partition: the leader and its term.
@@ -237,10 +291,12 @@ pub enum Message {
 }
 
 impl Message {
-    /// True if the network may bring it twice. What a plain producer sends it may not: nothing would tell the two apart.
+    /// True if the network may bring it twice. What a plain producer sends it may not: nothing would tell the two apart. Nor what a
+    /// member does: the second of two commits is refused if it has left in between, and the first one stands.
     pub fn may_arrive_twice(&self) -> bool {
         match self {
             Self::Produce { batch, .. } => batch.is_idempotent(),
+            Self::GroupAsk { .. } | Self::GroupAnswer { .. } => false,
             _ => true,
         }
     }

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use ottla_coordination::metadata::{Image, Topic, TopicChange};
-use ottla_replication::{Assignment, Effect, Event, Partition, PartitionConfig};
+use ottla_replication::{Assignment, Effect, Event, Following, Partition, PartitionConfig};
 use ottla_storage::{Log, LogDirectory, OpenError, TopicPartition};
 
 use super::Fleet;
-use super::happening::Key;
+use super::happening::{FetchRequest, Happening, Key, Message};
 use super::ledger::Copy;
 use super::machine::{Host, uuid};
+use super::network::Site;
 use super::process::End;
 use super::promises;
 use super::queue::Micros;
+use super::shape::MILLI;
 use crate::invariants::{Invariant, Violation, broken};
 use crate::storm::consumer::is_fault;
 
@@ -66,21 +68,37 @@ impl Fleet {
             }
         }
         self.pump_fetches(broker);
-        Ok(())
+        self.follow_shards(broker)
     }
 
-    /// Directories of topics that were deleted while nobody was there to see it.
+    /// Directories of topics that were deleted, and of partitions that were moved to other brokers, while nobody was there to see
+    /// it. (`node` asks an operator about those of deleted topics; here there is none.)
     fn remove_strays(&mut self, broker: usize, image: &Image) -> Verdict {
-        let Some(process) = self.process(broker) else { return Ok(()) };
+        let Some(machine) = self.machines.get(broker) else { return Ok(()) };
+        let (id, Some(process)) = (machine.id, machine.process.as_deref()) else { return Ok(()) };
         let directory = Arc::clone(&process.directory);
         let Ok(found) = directory.partitions() else { return self.check_power(broker) };
-        for partition in found {
-            let known = partition.topic_id.is_some_and(|id| image.topic_by_id(id).is_some());
-            if !known {
-                self.delete(broker, &directory, &partition.name)?;
+        for stray in found {
+            let index = stray.name.partition;
+            let partition = stray.topic_id.and_then(|topic| image.partition(topic, index));
+            if partition.is_some_and(|partition| partition.replicas.contains(&id)) {
+                continue;
             }
+            let key = stray.topic_id.and_then(|topic| self.key_of(topic, index));
+            self.delete(broker, &directory, &stray.name)?;
+            self.copy_is_gone(broker, key);
         }
         self.check_power(broker)
+    }
+
+    /// A replica's files were deleted. If the machine stopped over it, they may be there again.
+    fn copy_is_gone(&mut self, broker: usize, key: Option<Key>) {
+        let uncertain = self.machines.get(broker).is_none_or(|machine| machine.process.is_none());
+        if let Some(copy) =
+            key.and_then(|key| self.ledgers.get_mut(key)).and_then(|ledger| ledger.copies.get_mut(broker))
+        {
+            *copy = Copy { uncertain, ..Copy::default() };
+        }
     }
 
     fn delete(&mut self, broker: usize, directory: &LogDirectory, name: &TopicPartition) -> Verdict {
@@ -103,6 +121,8 @@ impl Fleet {
             let Some(machine) = self.machines.get(broker) else { return Ok(()) };
             let Some(process) = machine.process.as_deref() else { return Ok(()) };
             if !partition.replicas.contains(&machine.id) {
+                // It was moved to other brokers.
+                self.unhost(broker, key)?;
                 continue;
             }
             if !process.hosts.contains_key(&key) && !self.open(broker, key, topic)? {
@@ -155,15 +175,20 @@ impl Fleet {
             }
             Err(error) => return Err(broken(Invariant::Opens, error.to_string())),
         };
-        let partition = Partition::new(machine.id, log, config.clone());
+        let mut partition = Partition::new(machine.id, log, config.clone());
+        if let Some(stored) = process.directory.high_watermark_of(&ledger.name) {
+            partition = partition.recalling(stored);
+        }
         let view = partition.view();
         machine.disk.quietly(|| promises::reopened(ledger, broker, &view))?;
+        promises::marks_are_committed(ledger, broker, &view)?;
         let in_sync = self.metadata.head.partition(ledger.topic, ledger.index());
         if in_sync.is_some_and(|partition| partition.isr.contains(&machine.id)) {
             promises::in_sync_replicas_have_it(ledger, &[machine.id], self.shape.power)?;
         }
-        let min_in_sync = config.min_insync_replicas;
-        process.hosts.insert(key, Host::new(partition, min_in_sync));
+        let serial = process.next_number;
+        process.next_number += 1;
+        process.hosts.insert(key, Host::new(serial, partition, config.min_insync_replicas));
         Ok(true)
     }
 
@@ -183,37 +208,67 @@ impl Fleet {
 
     fn unhost_topic(&mut self, broker: usize, topic: &Topic) -> Verdict {
         for (index, _) in topic.partitions() {
-            let Some(key) = self.key_of(topic.id(), index) else { continue };
-            let Some(process) = self.process(broker) else { return Ok(()) };
-            let Some(host) = process.hosts.remove(&key) else { continue };
-            let directory = Arc::clone(&process.directory);
-            for parked in process.parked.values_mut() {
-                parked.request.parts.retain(|(of, ..)| *of != key);
-            }
-            let mut effects = Vec::new();
-            let waiting = host.waiting;
-            drop(host.partition.into_log(&mut effects));
-            for effect in effects {
-                if let Effect::Produced { waiter, .. } = effect
-                    && let Some(waiting) = waiting.get(&waiter)
-                {
-                    self.refuse_producer(broker, waiting.request);
-                }
-            }
-            let Some(name) = self.ledgers.get(key).map(|ledger| ledger.name.clone()) else { continue };
-            self.delete(broker, &directory, &name)?;
-            if let Some(copy) = self.ledgers.get_mut(key).and_then(|ledger| ledger.copies.get_mut(broker)) {
-                *copy = Copy::default();
+            if let Some(key) = self.key_of(topic.id(), index) {
+                self.unhost(broker, key)?;
             }
         }
         self.check_power(broker)
     }
+
+    /// Closes a replica and deletes its files, if there is one.
+    fn unhost(&mut self, broker: usize, key: Key) -> Verdict {
+        let Some(process) = self.process(broker) else { return Ok(()) };
+        let Some(host) = process.hosts.remove(&key) else { return Ok(()) };
+        let directory = Arc::clone(&process.directory);
+        self.leave_a_fetch_behind(broker, key, host.view.following);
+        let Some(process) = self.process(broker) else { return Ok(()) };
+        for parked in process.parked.values_mut() {
+            parked.request.parts.retain(|(of, ..)| *of != key);
+        }
+        let mut effects = Vec::new();
+        let waiting = host.waiting;
+        drop(host.partition.into_log(&mut effects));
+        for effect in effects {
+            if let Effect::Produced { waiter, .. } = effect
+                && let Some(waiting) = waiting.get(&waiter).filter(|it| it.append.is_none())
+            {
+                self.refuse_producer(broker, waiting.request);
+            }
+        }
+        let Some(name) = self.ledgers.get(key).map(|ledger| ledger.name.clone()) else { return Ok(()) };
+        self.delete(broker, &directory, &name)?;
+        self.copy_is_gone(broker, Some(key));
+        Ok(())
+    }
+}
+
+impl Fleet {
+    /// The last fetch of a replica that is no more may be on its way still, and come when another has taken its place.
+    fn leave_a_fetch_behind(&mut self, broker: usize, key: Key, following: Option<Following>) {
+        let Some(machine) = self.machines.get(broker) else { return };
+        let epoch = machine.process.as_deref().and_then(|process| process.epoch);
+        let (Some(following), Some(broker_epoch)) = (following, epoch) else { return };
+        let Some(position) = following.fetch else { return };
+        let fetch = FetchRequest {
+            // No answer to it is waited for.
+            request: 0,
+            follower: machine.id,
+            broker_epoch,
+            parts: vec![(key, following.leader_epoch, position)],
+        };
+        if self.rng.chance(1, 2) {
+            let (from, to) = (Site::Broker(broker), Site::Broker(promises::number_of(following.leader)));
+            let at = self.now + self.rng.range(MILLI, 600 * MILLI);
+            self.queue.plan(at, Happening::Arrives { from, to, message: Message::Fetch(fetch) });
+        }
+    }
 }
 
 impl Host {
-    fn new(partition: Partition<u64>, min_in_sync: usize) -> Self {
+    fn new(serial: u64, partition: Partition<u64>, min_in_sync: usize) -> Self {
         let view = partition.view();
         Self {
+            serial,
             partition,
             view,
             assignment: None,

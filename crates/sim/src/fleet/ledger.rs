@@ -63,6 +63,12 @@ pub struct Ledger {
     pub config: PartitionConfig,
     /// The topic is gone.
     pub deleted: bool,
+    /// It holds no records of clients: what it keeps is a coordinator's, or nothing.
+    pub opaque: bool,
+    /// What it loses may be lost: its topic allows unclean elections, or an operator has accepted the loss.
+    pub lossy: bool,
+    /// The term of the last leader that was elected out of sync. What older terms show since is of a log that is given up.
+    pub given_up_below: Option<LeaderEpoch>,
     /// Every batch that was written, by its first offset: of several terms there may be several.
     written: BTreeMap<Offset, Vec<Written>>,
     /// Batches that were about to be written when a machine stopped.
@@ -109,6 +115,9 @@ impl Ledger {
             topic,
             config,
             deleted: false,
+            opaque: false,
+            lossy: false,
+            given_up_below: None,
             written: BTreeMap::new(),
             attempts: Vec::new(),
             committed: Vec::new(),
@@ -210,7 +219,9 @@ impl Ledger {
                 continue;
             }
             let expected = self.newest.insert(producer, number).map_or(0, |newest| newest + 1);
-            if number != expected {
+            // A producer that is told of a loss gives up what was not answered, and goes on with what comes next.
+            let goes_on = self.given_up_below.is_some() && number > expected;
+            if number != expected && !goes_on {
                 return Err(Wrong::Order(format!(
                     "producer {producer} has record {number} at {}, expected was {expected}",
                     batch.base
@@ -221,14 +232,42 @@ impl Ledger {
         Ok(())
     }
 
-    /// What nobody can fetch any more is forgotten.
-    pub fn forget_below(&mut self, offset: Offset) {
-        let old = self.written.range(..offset).next_back().map(|(base, _)| *base);
-        if let Some(old) = old {
-            self.written = self.written.split_off(&old);
+    /// A broker that is not in sync leads from now on: what of the committed it does not hold safely is lost.
+    pub fn elect_uncleanly(&mut self, epoch: LeaderEpoch, broker: usize, durable: bool) {
+        let Some(copy) = self.copies.get(broker) else { return };
+        let safe = if durable { copy.flushed } else { copy.end };
+        let below = self.committed.partition_point(|batch| batch.last < copy.start);
+        let held = self.committed.iter().skip(below).zip(copy.batches.iter());
+        let kept = below + held.take_while(|(batch, there)| batch == there && batch.last < safe).count();
+        let lost = self.committed.split_off(kept.min(self.committed.len()));
+        for batch in &lost {
+            let ids = self.written(batch.base, batch.epoch).map(|written| Arc::clone(&written.ids));
+            for id in ids.iter().flat_map(|ids| ids.iter()) {
+                self.placed.remove(id);
+            }
         }
-        let committed_end = self.committed_end();
-        self.attempts.retain(|(base, ..)| *base >= offset.min(committed_end));
+        self.newest.clear();
+        for id in &self.placed {
+            // In their order, so that the last of each producer stays.
+            self.newest.insert(id.0 >> NUMBER_BITS, id.0 & u64::from(u32::MAX));
+        }
+        let end = self.committed_end();
+        for copy in &mut self.copies {
+            copy.compared = copy.compared.min(end);
+        }
+        self.shown = (epoch, end);
+        self.given_up_below = Some(epoch);
+    }
+
+    /// True if a leader of this term speaks of the log that counts.
+    pub fn counts(&self, epoch: LeaderEpoch) -> bool {
+        self.given_up_below.is_none_or(|floor| epoch >= floor)
+    }
+
+    /// True if a broker's copy has this batch, or has deleted it.
+    pub fn is_there(&self, broker: usize, batch: Stands) -> bool {
+        let Some(copy) = self.copies.get(broker) else { return false };
+        batch.last < copy.start || copy.from(batch.base).next() == Some(batch)
     }
 }
 

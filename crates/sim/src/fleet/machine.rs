@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_coordination::metadata::{Command, Image};
-use ottla_record::{BrokerEpoch, BrokerId, DirectoryId, Incarnation, Uuid};
+use ottla_coordination::shard::AppendId;
+use ottla_record::{BrokerEpoch, BrokerId, DirectoryId, Incarnation, LeaderEpoch, Uuid};
 use ottla_replication::{Assignment, Partition, View};
 use ottla_storage::LogDirectory;
 
+use super::coordinator::ShardHost;
 use super::happening::{FetchRequest, Happening, Key};
 use super::network::Site;
 use super::queue::Micros;
@@ -37,6 +39,8 @@ pub struct Machine {
     pub snapshot: (Image, usize),
     /// A start is planned.
     pub starting: bool,
+    /// Log directories that it has lost.
+    pub lost_directories: u64,
     /// When each broker was last heard of here, in which registration, and if it was ready.
     pub heard: Vec<Option<Heard>>,
 }
@@ -68,6 +72,10 @@ pub struct Process {
     pub followed: Image,
     /// Its replicas.
     pub hosts: BTreeMap<Key, Host>,
+    /// The coordinators of groups in it.
+    pub shards: BTreeMap<Key, ShardHost>,
+    /// When the newest heartbeat was sent that the controller has answered: until when it has a session depends on that.
+    pub renewed: Option<Micros>,
     /// What it has proposed and not heard of.
     pub proposals: BTreeMap<u64, Proposal>,
     /// Fetches of followers that wait for records.
@@ -84,6 +92,8 @@ pub struct Process {
 
 /// One replica in a process.
 pub struct Host {
+    /// Its number, over all replicas of the process: a partition may be taken away and given back.
+    pub serial: u64,
     /// The machine of production.
     pub partition: Partition<u64>,
     /// What readers see.
@@ -95,7 +105,7 @@ pub struct Host {
     /// Producers that wait.
     pub waiting: BTreeMap<u64, Waiting>,
     /// The fetch that is out for it, with whom and in which term it was sent.
-    pub fetch: Option<(u64, BrokerId, ottla_record::LeaderEpoch)>,
+    pub fetch: Option<(u64, BrokerId, LeaderEpoch)>,
     /// No fetch before this time.
     pub fetch_not_before: Micros,
     /// The earliest deadline that a timer is set for.
@@ -111,6 +121,8 @@ pub struct Waiting {
     pub ids: Vec<RecordId>,
     /// It waits for all in-sync replicas.
     pub all: bool,
+    /// It is a coordinator's, in this term.
+    pub append: Option<(LeaderEpoch, AppendId)>,
 }
 
 /// A command on its way to the controller.
@@ -158,6 +170,7 @@ impl Machine {
             image: (image.clone(), 0),
             snapshot: (image.clone(), 0),
             starting: false,
+            lost_directories: 0,
             heard: vec![None; brokers],
         }
     }
@@ -172,9 +185,17 @@ impl Machine {
         self.process.as_deref().is_some_and(|process| process.epoch.is_some())
     }
 
-    /// The id of the one directory it has.
+    /// The id of the one directory it has: another one after each that was lost.
     pub fn directory_id(&self) -> DirectoryId {
-        DirectoryId(uuid(0xd1, u64::try_from(self.id.get()).unwrap_or(0)))
+        DirectoryId(uuid(0xd1, u64::try_from(self.id.get()).unwrap_or(0) | self.lost_directories << 8))
+    }
+
+    /// Its disk is replaced by an empty one: logs, checkpoints and metadata are gone. `image` is that of a broker that has heard nothing.
+    pub fn lose_directory(&mut self, image: &Image, seed: u64) {
+        self.lost_directories += 1;
+        self.disk = SimDisk::new(DiskImage::empty(), seed);
+        self.image = (image.clone(), 0);
+        self.snapshot = (image.clone(), 0);
     }
 
     /// Who a process is.

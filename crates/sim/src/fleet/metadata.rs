@@ -5,7 +5,7 @@
 use ottla_coordination::metadata::{
     Command, FenceBroker, FormCluster, Image, Response, Topic, TopicChange, UnfenceBroker,
 };
-use ottla_record::PartitionIndex;
+use ottla_record::{BrokerId, PartitionIndex};
 use ottla_storage::TopicPartition;
 
 use super::happening::{Happening, Key, Message};
@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::machine::Heard;
 use super::network::Site;
 use super::queue::Micros;
-use super::shape::{MILLI, SECOND};
+use super::shape::{Kind, MILLI, SECOND};
 use super::{Fleet, promises};
 use crate::cluster::cluster_id;
 use crate::invariants::{Invariant, Violation, broken};
@@ -35,6 +35,8 @@ pub struct Metadata {
     stored_at: Micros,
 }
 
+/// The topic's configuration that lets somebody lead who is not in sync.
+pub const UNCLEAN: &str = "unclean.leader.election.enable";
 /// A broker that was not heard of for so long is lost (`broker.session.timeout.ms`).
 pub const SESSION: Micros = 1_500 * MILLI;
 /// How often brokers say that they live (`broker.heartbeat.interval.ms`).
@@ -123,11 +125,22 @@ impl Fleet {
                     for (index, partition) in topic.partitions() {
                         let Some(key) = self.key_for(&topic, index) else { continue };
                         let power = self.shape.power;
+                        let members = self.keepers(&partition.isr);
                         let Some(ledger) = self.ledgers.get_mut(key) else { continue };
-                        let members: &[_] = &partition.isr;
-                        promises::in_sync_replicas_have_it(ledger, members, power)?;
+                        if let (Some(before), Some(leader)) =
+                            (before.partition(topic.id(), index), partition.leader)
+                            && promises::elected_out_of_sync(ledger, before, partition)?
+                        {
+                            ledger.elect_uncleanly(
+                                partition.leader_epoch,
+                                promises::number_of(leader),
+                                power,
+                            );
+                            self.tally.unclean_elections += 1;
+                        }
+                        promises::in_sync_replicas_have_it(ledger, &members, power)?;
                         let fenced = |id| head.broker(id).is_none_or(|broker| broker.fenced);
-                        promises::lost_brokers_are_out_of_sync(members, fenced)?;
+                        promises::lost_brokers_are_out_of_sync(&partition.isr, fenced)?;
                     }
                 }
                 TopicChange::Deleted(topic) => {
@@ -140,6 +153,16 @@ impl Fleet {
         Ok(())
     }
 
+    /// Those of some brokers whose machines still have the directory that they registered. What another has lost with its directory
+    /// counts against it once it registers the new one.
+    pub(super) fn keepers(&self, brokers: &[BrokerId]) -> Vec<BrokerId> {
+        let keeps = |id: &BrokerId| {
+            let has = self.machines.get(promises::number_of(*id)).map(super::machine::Machine::directory_id);
+            self.metadata.head.broker(*id).is_none_or(|broker| Some(broker.directory) == has)
+        };
+        brokers.iter().copied().filter(keeps).collect()
+    }
+
     /// The number of a partition, which gets one when the metadata has it for the first time.
     fn key_for(&mut self, topic: &Topic, index: PartitionIndex) -> Option<Key> {
         let known = self.key_of(topic.id(), index);
@@ -147,10 +170,13 @@ impl Fleet {
             return known;
         }
         let slot = self.topics.iter().position(|slot| slot.name == topic.name().as_str())?;
-        let (_, config) = self.shape.topics.get(slot)?;
+        let config = &self.shape.topics.get(slot)?.config;
         let name = TopicPartition { topic: topic.name().as_str().to_owned(), partition: index };
         let key = self.ledgers.len();
-        self.ledgers.push(Ledger::new(name, topic.id(), config.clone(), self.machines.len()));
+        let mut ledger = Ledger::new(name, topic.id(), config.clone(), self.machines.len());
+        ledger.opaque = self.topics.get(slot).is_some_and(|slot| slot.kind != Kind::Records);
+        ledger.lossy = topic.configs().get(UNCLEAN).is_some_and(|value| value == "true");
+        self.ledgers.push(ledger);
         self.keys.insert((topic.id(), index), key);
         Some(key)
     }
@@ -221,19 +247,23 @@ impl Fleet {
         &mut self,
         at: usize,
         broker: usize,
-        epoch: Option<ottla_record::BrokerEpoch>,
-        ready: bool,
+        (epoch, ready): (Option<ottla_record::BrokerEpoch>, bool),
         applied: usize,
+        sent: Micros,
     ) {
         let now = self.now;
+        let controls = self.metadata.controller.is_some_and(|(controller, _)| controller == at);
         if let (Some(epoch), Some(place)) =
             (epoch, self.machines.get_mut(at).and_then(|machine| machine.heard.get_mut(broker)))
             && place.is_none_or(|known| known.epoch <= epoch && !(known.epoch == epoch && known.gone))
         {
             *place = Some(Heard { at: now, epoch, ready, gone: false });
+            if controls {
+                self.send(Site::Broker(at), Site::Broker(broker), Message::Heard { sent });
+            }
         }
         let upto = self.metadata.log.len();
-        if applied < upto && self.metadata.controller.is_some_and(|(controller, _)| controller == at) {
+        if applied < upto && controls {
             self.send(Site::Broker(at), Site::Broker(broker), Message::Metadata { upto });
         }
     }
@@ -257,6 +287,7 @@ impl Fleet {
             Response::CreateTopics(results) => results.iter().any(Result::is_err),
             Response::DeleteTopics(results) => results.iter().any(Result::is_err),
             Response::AlterConfigs(results) => results.iter().any(Result::is_err),
+            Response::AlterReassignments(results) => results.iter().any(Result::is_err),
             _ => false,
         }
     }

@@ -12,11 +12,13 @@
 //! | [`hosting`], [`driving`] | the replicas in it, and what they ask for |
 //! | [`fetching`] | how followers copy |
 //! | [`clients`] | producers and consumers |
+//! | [`coordinator`], [`members`] | the coordinators of groups, and who shares a topic in them |
 //! | [`operator`], [`faults`] | what people do, and what goes wrong |
 //! | [`ledger`], [`promises`] | what is known of a partition from outside, and what must hold |
 //! | [`rest`] | the end: everything works, everything is there |
 
 pub mod clients;
+pub mod coordinator;
 pub mod driving;
 pub mod faults;
 pub mod fetching;
@@ -24,6 +26,7 @@ pub mod happening;
 pub mod hosting;
 pub mod ledger;
 pub mod machine;
+pub mod members;
 pub mod metadata;
 pub mod network;
 pub mod operator;
@@ -41,15 +44,16 @@ use ottla_record::{Offset, PartitionIndex, TopicId};
 use ottla_replication::Effect;
 use ottla_replication::{FollowerFetchError, FollowerPosition};
 
-use self::clients::{Clients, Reader, Writer};
+use self::clients::Clients;
 use self::happening::{Happening, Key, Message, Polled};
 use self::ledger::Ledger;
 use self::machine::{Machine, Waiting};
+use self::members::Members;
 use self::metadata::Metadata;
 use self::network::{Network, Site};
 use self::operator::{Operator, TopicSlot};
 use self::queue::{Micros, Queue};
-use self::shape::{SECOND, Shape};
+use self::shape::{Kind, SECOND, Shape};
 use crate::explore::message;
 use crate::invariants::{Invariant, Violation, broken};
 use crate::rng::{Rng, mix};
@@ -104,6 +108,20 @@ pub struct Tally {
     pub terms: u64,
     /// What operators asked for and was answered.
     pub operations: u64,
+    /// Of that, moves of replicas, and moves that were cancelled.
+    pub moves: u64,
+    /// Log directories lost.
+    pub lost_directories: u64,
+    /// Leaders that were elected out of sync.
+    pub unclean_elections: u64,
+    /// Consumers that were told that what they had read is gone.
+    pub truncations_told: u64,
+    /// Coordinators of groups that came into charge.
+    pub loads: u64,
+    /// What they answered to members.
+    pub group_answers: u64,
+    /// Times that the offsets of a group were read.
+    pub offsets_read: u64,
     /// Idempotent producers.
     pub producers: u64,
     /// Simulated microseconds.
@@ -125,6 +143,13 @@ impl Tally {
         self.isr_changes += other.isr_changes;
         self.terms += other.terms;
         self.operations += other.operations;
+        self.moves += other.moves;
+        self.lost_directories += other.lost_directories;
+        self.unclean_elections += other.unclean_elections;
+        self.truncations_told += other.truncations_told;
+        self.loads += other.loads;
+        self.group_answers += other.group_answers;
+        self.offsets_read += other.offsets_read;
         self.producers += other.producers;
         self.micros += other.micros;
     }
@@ -165,6 +190,7 @@ pub struct Fleet {
     keys: BTreeMap<(TopicId, PartitionIndex), Key>,
     topics: Vec<TopicSlot>,
     clients: Clients,
+    members: Members,
     operator: Operator,
     /// Who sent a request.
     requests: BTreeMap<u64, usize>,
@@ -192,27 +218,8 @@ impl Fleet {
         let machines = (0..shape.brokers)
             .map(|number| Machine::new(number, shape.brokers, &metadata.head, rng.next()))
             .collect();
-        let topics = shape.topics.iter().enumerate().map(|(number, (partitions, _))| TopicSlot {
-            name: format!("topic{number}"),
-            partitions: *partitions,
-            id: None,
-            keys: Vec::new(),
-            min_in_sync: shape.replicas.min(2),
-        });
-        let topics: Vec<TopicSlot> = topics.collect();
-        let targets: Vec<(usize, usize)> = topics
-            .iter()
-            .enumerate()
-            .flat_map(|(slot, topic)| (0..topic.partitions).map(move |index| (slot, index)))
-            .collect();
-        let mut writers = Vec::new();
-        for target in &targets {
-            for _ in 0..rng.range(1, 2) {
-                let plain = rng.chance(1, 5);
-                writers.push(Writer::new(writers.len(), *target, plain));
-            }
-        }
-        let readers = targets.iter().map(|target| Reader::new(*target)).collect();
+        let topics = shape.topics.iter().enumerate();
+        let topics = topics.map(|(number, topic)| TopicSlot::new(number, topic, shape.replicas)).collect();
         let network = Network::new(shape.brokers, shape.weather);
         let mut fleet = Self {
             rng,
@@ -225,12 +232,13 @@ impl Fleet {
             keys: BTreeMap::new(),
             topics,
             clients: Clients {
-                writers,
-                readers,
+                writers: Vec::new(),
+                readers: Vec::new(),
                 leaders: BTreeMap::new(),
                 next_request: 1,
                 finishing: false,
             },
+            members: Members::new(shape.groups),
             operator: Operator::default(),
             requests: BTreeMap::new(),
             answered: Vec::new(),
@@ -251,15 +259,16 @@ impl Fleet {
 
     fn begin(&mut self) {
         for broker in 0..self.machines.len() {
-            let after = self.rng.below(SECOND);
+            let late = self.shape.joins_late && broker + 1 == self.machines.len();
+            let after = if late { self.shape.storm / 3 } else { self.rng.below(SECOND) };
             self.start_later(broker, after);
         }
-        for number in 0..self.clients.writers.len() {
-            self.queue.plan(2 * SECOND, Happening::Producer(number));
-        }
-        for number in 0..self.clients.readers.len() {
-            self.queue.plan(2 * SECOND, Happening::Consumer(number));
-        }
+        let targets: Vec<(usize, usize)> = (self.topics.iter().enumerate())
+            .filter(|(_, topic)| topic.kind == Kind::Records)
+            .flat_map(|(slot, topic)| (0..topic.partitions).map(move |partition| (slot, partition)))
+            .collect();
+        targets.into_iter().for_each(|target| self.add_clients(target));
+        self.add_members();
         self.queue.plan(0, Happening::Control);
         self.queue.plan(SECOND, Happening::Refresh);
         self.queue.plan(SECOND, Happening::Operator);
@@ -326,6 +335,11 @@ impl Fleet {
                 self.poll(number);
                 Ok(())
             }
+            Happening::Member(number) => self.member(number),
+            Happening::Offsets => {
+                self.look_at_offsets();
+                Ok(())
+            }
             Happening::Refresh => {
                 self.refresh();
                 Ok(())
@@ -350,6 +364,7 @@ impl Fleet {
             if self.rng.chance(1, 2) {
                 match message {
                     Message::Produce { request, .. } => self.refuse_producer(broker, request),
+                    Message::GroupAsk { request, .. } => self.answer_group(broker, request, None),
                     Message::Poll { consumer, request, .. } => {
                         let outcome = Polled::NotLeader;
                         self.send(here, Site::Clients, Message::Polled { consumer, request, outcome });
@@ -366,12 +381,19 @@ impl Fleet {
         match message {
             Message::Fetch(fetch) => self.serve_fetch(broker, from, fetch),
             Message::Fetched { request, parts } => self.take_fetched(broker, request, parts),
-            Message::Heartbeat { incarnation: _, epoch, ready, applied } => {
+            Message::Heartbeat { incarnation: _, epoch, ready, applied, sent } => {
                 if let Site::Broker(sender) = from {
-                    self.hear(broker, sender, epoch, ready, applied);
+                    self.hear(broker, sender, (epoch, ready), applied, sent);
                 }
                 Ok(())
             }
+            Message::Heard { sent } => {
+                if let Some(process) = self.process(broker).filter(|process| process.started <= sent) {
+                    process.renewed = process.renewed.max(Some(sent));
+                }
+                Ok(())
+            }
+            Message::GroupAsk { request, key, asked } => self.serve_group(broker, request, key, *asked),
             Message::Ended { incarnation } => {
                 if let Site::Broker(sender) = from {
                     self.hear_end(broker, sender, incarnation);
@@ -389,8 +411,8 @@ impl Fleet {
             Message::Produce { request, key, all, batch } => {
                 self.serve_produce(broker, request, key, all, &batch)
             }
-            Message::Poll { consumer, request, key, position, epoch, last_epoch } => {
-                let outcome = self.serve_poll(broker, key, position, epoch, last_epoch);
+            Message::Poll { consumer, request, key, position, epoch, last } => {
+                let outcome = self.serve_poll(broker, key, position, epoch, last)?;
                 self.send(here, Site::Clients, Message::Polled { consumer, request, outcome });
                 Ok(())
             }
@@ -398,7 +420,10 @@ impl Fleet {
                 self.tell_who_leads(broker);
                 Ok(())
             }
-            Message::Produced { .. } | Message::Polled { .. } | Message::Leaders(_) => Ok(()),
+            Message::Produced { .. }
+            | Message::Polled { .. }
+            | Message::GroupAnswer { .. }
+            | Message::Leaders(_) => Ok(()),
         }
     }
 
@@ -413,6 +438,9 @@ impl Fleet {
                 self.take_leaders(leaders);
                 Ok(())
             }
+            Message::GroupAnswer { request, answer } => {
+                self.take_group_answer(request, answer.map(|answer| *answer))
+            }
             Message::Decided { number, response, .. } => self.answered_operator(number, &response),
             _ => Ok(()),
         }
@@ -421,6 +449,12 @@ impl Fleet {
     /// Sends a message.
     fn send(&mut self, from: Site, to: Site, message: Message) {
         let [once, twice] = self.network.send(from, to, self.now, &mut self.rng);
+        if once.is_none() && matches!(message, Message::Fetch(_)) && self.rng.chance(1, 4) {
+            // What lay in a connection that was cut may come long after its sender has turned to others.
+            let at = self.now + self.rng.range(SECOND / 2, 8 * SECOND);
+            self.queue.plan(at, Happening::Arrives { from, to, message });
+            return;
+        }
         if let Some(at) = twice.filter(|_| message.may_arrive_twice()) {
             self.queue.plan(at, Happening::Arrives { from, to, message: message.clone() });
         }

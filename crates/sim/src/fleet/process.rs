@@ -67,6 +67,8 @@ impl Fleet {
             epoch: None,
             followed: Image::empty(),
             hosts: BTreeMap::new(),
+            shards: BTreeMap::new(),
+            renewed: None,
             proposals: BTreeMap::new(),
             parked: BTreeMap::new(),
             fetching: BTreeMap::new(),
@@ -182,6 +184,7 @@ impl Fleet {
             epoch: process.epoch,
             ready: process.epoch.is_some() && !process.stopping,
             applied: machine.image.1,
+            sent: self.now,
         };
         for voter in 0..self.machines.len() {
             self.send(Site::Broker(broker), Site::Broker(voter), message.clone());
@@ -258,7 +261,7 @@ impl Fleet {
             let log = host.partition.into_log(&mut effects);
             for effect in effects {
                 if let Effect::Produced { waiter, .. } = effect
-                    && let Some(waiting) = host.waiting.get(&waiter)
+                    && let Some(waiting) = host.waiting.get(&waiter).filter(|it| it.append.is_none())
                 {
                     self.refuse_producer(broker, waiting.request);
                 }
@@ -267,6 +270,7 @@ impl Fleet {
             match log.close() {
                 Ok(recovery_point) => {
                     directory.note_recovery_point(&name, recovery_point);
+                    directory.note_high_watermark(&name, host.view.high_watermark);
                     if let Some(copy) = self.ledgers.get_mut(key).and_then(|l| l.copies.get_mut(broker)) {
                         copy.flushed = copy.end;
                     }

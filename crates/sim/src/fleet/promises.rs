@@ -1,6 +1,7 @@
 //! What must hold of a cluster after every event, one function each. A function gets what is known of a partition and what
 //! a broker shows now; it compares only what is new since the last time, so that a run may have many events.
 
+use ottla_coordination::metadata::Partition;
 use ottla_record::{BatchView, BrokerId, LeaderEpoch, Offset};
 use ottla_replication::{Availability, View};
 
@@ -95,6 +96,10 @@ pub fn batches_of(ledger: &Ledger, mut bytes: &[u8]) -> Result<Vec<Written>, Vio
         let hash = hash(this);
         match ledger.written(stands.base, epoch).filter(|known| known.hash == hash) {
             Some(known) => batches.push(known.clone()),
+            None if ledger.opaque => {
+                view.verify_crc().map_err(|error| unreadable(error.to_string()))?;
+                batches.push(Written { stands, hash, ids: [].into() });
+            }
             None => {
                 let parsed = observed::parse(this).map_err(unreadable)?;
                 let ids = parsed.iter().flat_map(|batch| batch.ids.iter().copied()).collect();
@@ -135,7 +140,8 @@ pub fn commits(ledger: &mut Ledger, broker: usize, high_watermark: Offset) -> Ve
     if high_watermark > end {
         let Some(copy) = ledger.copies.get(broker) else { return Ok(()) };
         let new: Vec<Stands> = copy.from(end).take_while(|batch| batch.last < high_watermark).collect();
-        if new.first().is_some_and(|batch| batch.base > end) {
+        // Of what was given up, part may have been deleted by those that had it.
+        if ledger.given_up_below.is_none() && new.first().is_some_and(|batch| batch.base > end) {
             let found = format!("the leader's log begins at {}, committed is up to {end}", copy.start);
             return Err(broken(Invariant::CommittedIsEverywhere, found));
         }
@@ -210,6 +216,74 @@ pub fn lost_brokers_are_out_of_sync(isr: &[BrokerId], is_fenced: impl Fn(BrokerI
         Some(member) if isr.len() > 1 => {
             let found = format!("broker {member} is fenced, and in sync with others: {isr:?}");
             Err(broken(Invariant::ElectableHasAll, found))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// P2, for those that do not lead: what a replica takes for committed is committed. Where a log was given up, one may still tell
+/// of that.
+///
+/// # Errors
+/// [`Invariant::CommittedIsEverywhere`]
+pub fn marks_are_committed(ledger: &Ledger, broker: usize, view: &View) -> Verdict {
+    let end = ledger.committed_end();
+    if ledger.given_up_below.is_some() || view.high_watermark <= end {
+        return Ok(());
+    }
+    let found =
+        format!("broker {broker} has a high watermark of {}, committed is up to {end}", view.high_watermark);
+    Err(broken(Invariant::CommittedIsEverywhere, found))
+}
+
+/// P7. Nobody leads who was not in sync, unless that was asked for: by the topic's configuration, or by an operator where nobody
+/// was in sync any more. True if somebody does.
+///
+/// # Errors
+/// [`Invariant::ElectableHasAll`]
+pub fn elected_out_of_sync(
+    ledger: &Ledger,
+    before: &Partition,
+    after: &Partition,
+) -> Result<bool, Violation> {
+    let alone = after.leader.filter(|leader| after.isr == [*leader] && !before.isr.contains(leader));
+    let Some(leader) = alone else { return Ok(false) };
+    if ledger.lossy || before.isr.is_empty() {
+        return Ok(true);
+    }
+    let found = format!("broker {leader} leads and was not in sync: {before:?}, now {after:?}");
+    Err(broken(Invariant::ElectableHasAll, found))
+}
+
+/// R2, R6. What a consumer gets is committed, and is the bytes that were committed. A leader that does not know that its log is
+/// given up (`counts` is false) may send what was only written.
+///
+/// # Errors
+/// [`Invariant::ReadsCommitted`], [`Invariant::OneValuePerOffset`]
+pub fn may_be_read(ledger: &Ledger, batch: &Written, counts: bool) -> Verdict {
+    let stands = batch.stands;
+    let committed = if counts { ledger.committed_at(stands.base) } else { Some(stands) };
+    let Some(committed) = committed else {
+        return Err(broken(Invariant::ReadsCommitted, format!("{stands:?} was read, and is not committed")));
+    };
+    let written = ledger.written(committed.base, committed.epoch);
+    if stands != committed || written.is_none_or(|written| written.hash != batch.hash) {
+        let found = format!("{committed:?} is committed, {batch:?} was read");
+        return Err(broken(Invariant::OneValuePerOffset, found));
+    }
+    Ok(())
+}
+
+/// P8. A reader that is sent more has read last what is in the log before it.
+///
+/// # Errors
+/// [`Invariant::TruncationIsTold`]
+pub fn reader_was_told(ledger: &Ledger, broker: usize, last: Option<Stands>) -> Verdict {
+    match last {
+        Some(last) if !ledger.is_there(broker, last) => {
+            let found =
+                format!("a consumer has read {last:?}, which broker {broker} does not have, and is not told");
+            Err(broken(Invariant::TruncationIsTold, found))
         }
         _ => Ok(()),
     }

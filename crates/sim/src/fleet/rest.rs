@@ -48,7 +48,8 @@ impl Fleet {
         for topic in self.metadata.head.topics() {
             for (index, partition) in topic.partitions() {
                 let full = partition.isr.len() == partition.replicas.len();
-                let Some(leader) = partition.leader.filter(|_| full) else {
+                let stays = partition.reassignment.is_none();
+                let Some(leader) = partition.leader.filter(|_| full && stays) else {
                     return Some(format!("{}-{index} is {partition:?}", topic.name()));
                 };
                 let key = self.key_of(topic.id(), index)?;
@@ -74,6 +75,9 @@ impl Fleet {
         }
         if let Some(topic) = self.topics.iter().find(|topic| topic.id.is_none()) {
             return Some(format!("{} is not there", topic.name));
+        }
+        if let Some(why) = self.members_wait_for().or_else(|| self.offsets_not_read()) {
+            return Some(why);
         }
         let writes = |writer: &super::clients::Writer| {
             !writer.in_flight.is_empty()
@@ -118,6 +122,7 @@ impl Fleet {
                 .and_then(|machine| machine.process.as_deref())
                 .map(|process| process.hosts.keys().copied().collect())
                 .unwrap_or_default();
+            self.no_strays(broker, &keys)?;
             for key in keys {
                 self.check_copy(broker, key)?;
                 let Some(ledger) = self.ledgers.get_mut(key) else { continue };
@@ -127,6 +132,9 @@ impl Fleet {
         }
         for writer in self.clients.writers.iter().filter(|writer| writer.producer.is_idempotent()) {
             let Some(ledger) = writer.key.and_then(|key| self.ledgers.get(key)) else { continue };
+            if ledger.given_up_below.is_some() {
+                continue;
+            }
             let (drawn, committed) = ledger.progress_of(writer.number);
             if drawn != committed {
                 let found = format!("producer {} sent {drawn} records, {committed} are there", writer.number);
@@ -134,6 +142,26 @@ impl Fleet {
             }
         }
         Ok(())
+    }
+
+    /// M2: a broker has the replicas that the metadata gives it, in its process and on its disk, and no others.
+    fn no_strays(&self, broker: usize, keys: &[usize]) -> Result<(), Violation> {
+        let Some(machine) = self.machines.get(broker) else { return Ok(()) };
+        let Some(process) = machine.process.as_deref() else { return Ok(()) };
+        let given = |key: &usize| {
+            let ledger = self.ledgers.get(*key)?;
+            let partition = self.metadata.head.partition(ledger.topic, ledger.index())?;
+            partition.replicas.contains(&machine.id).then_some(&ledger.name)
+        };
+        let found = machine.disk.quietly(|| process.directory.partitions());
+        let found = found.map_err(|error| broken(Invariant::Opens, error.to_string()))?;
+        let names: Vec<_> = keys.iter().filter_map(given).collect();
+        let strays = found.iter().filter(|directory| !names.contains(&&directory.name)).count();
+        if names.len() == keys.len() && found.len() == keys.len() && strays == 0 {
+            return Ok(());
+        }
+        let found = format!("broker {} hosts {names:?} of {keys:?}, and has {found:?}", broker + 1);
+        Err(broken(Invariant::MetadataStays, found))
     }
 
     /// One of all replicas, gone through as a whole.
@@ -171,6 +199,9 @@ impl Fleet {
             if !same {
                 let found = format!("broker {} has {found:?}, its views said {copy:?}", broker + 1);
                 return Err(broken(Invariant::SameBytes, found));
+            }
+            if ledger.opaque {
+                return Ok(());
             }
             let observed = Observed::read(log).map_err(|found| broken(Invariant::Readable, found))?;
             invariants::offsets_are_dense(&observed)?;

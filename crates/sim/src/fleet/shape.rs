@@ -8,6 +8,7 @@ use ottla_storage::LogConfig;
 
 use super::network::Weather;
 use super::queue::Micros;
+use crate::groups::PARTITIONS;
 use crate::rng::Rng;
 
 /// What a run is like.
@@ -17,8 +18,12 @@ pub struct Shape {
     pub brokers: usize,
     /// Replicas of each partition.
     pub replicas: usize,
-    /// Topics, with the number of their partitions and their configuration.
-    pub topics: Vec<(usize, PartitionConfig)>,
+    /// Topics.
+    pub topics: Vec<TopicShape>,
+    /// Members of groups share a topic.
+    pub groups: bool,
+    /// The last broker joins when the cluster has worked for a while.
+    pub joins_late: bool,
     /// How long faults come.
     pub storm: Micros,
     /// Between two faults, on average.
@@ -33,6 +38,30 @@ pub struct Shape {
     pub fetch_wait: Micros,
     /// The network.
     pub weather: Weather,
+}
+
+/// What a topic is like.
+#[derive(Clone, Debug)]
+pub struct TopicShape {
+    /// Partitions that it begins with.
+    pub partitions: usize,
+    /// Its configuration but for `min.insync.replicas`.
+    pub config: PartitionConfig,
+    /// Somebody who is not in sync may lead it, rather than nobody.
+    pub unclean: bool,
+    /// What it is for.
+    pub kind: Kind,
+}
+
+/// What a topic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Producers write to it, consumers read it.
+    Records,
+    /// The coordinators of groups keep theirs in it.
+    Offsets,
+    /// The members of groups share its partitions, and commit offsets of it. There is nothing in it.
+    Assigned,
 }
 
 /// A second.
@@ -50,13 +79,32 @@ impl Shape {
         };
         let os = rng.chance(1, 6);
         let lag = Duration::from_millis(rng.range(1_500, 10_000));
-        let topics = (0..rng.range(1, 2)).map(|_| (rng.index(3) + 1, config(os, lag, rng))).collect();
+        let topic = |partitions: usize, kind: Kind, rng: &mut Rng| TopicShape {
+            partitions,
+            config: config(os, lag, rng),
+            unclean: false,
+            kind,
+        };
+        let mut topics: Vec<TopicShape> =
+            (0..rng.range(1, 2)).map(|_| topic(rng.index(3) + 1, Kind::Records, rng)).collect();
+        if brokers > 1 && rng.chance(1, 4) {
+            let unclean = topic(rng.index(2) + 1, Kind::Records, rng);
+            topics.push(TopicShape { unclean: true, ..unclean });
+        }
+        let groups = rng.chance(1, 3);
+        if groups {
+            let mut offsets = topic(2, Kind::Offsets, rng);
+            offsets.config.log.retention_bytes = None;
+            topics.extend([offsets, topic(PARTITIONS.unsigned_abs() as usize, Kind::Assigned, rng)]);
+        }
         let pace = *rng.pick(&[20 * MILLI, 100 * MILLI, 400 * MILLI, SECOND, 2 * SECOND]).unwrap_or(&SECOND);
         let rough = rng.chance(1, 3);
         Self {
             brokers,
             replicas: brokers.min(3),
             topics,
+            groups,
+            joins_late: brokers > 3 && rng.chance(1, 2),
             // As many batches, whatever the pace.
             storm: (pace * rng.range(60, 300)).clamp(20 * SECOND, 400 * SECOND),
             fault_every: rng.range(1, 12) * SECOND * if pace > 500 * MILLI { 2 } else { 1 },

@@ -9,9 +9,9 @@ use ottla_coordination::group::response::{GroupError, Joined, Response};
 use ottla_coordination::group::{Generation, MemberId};
 use ottla_record::{Offset, PartitionIndex, Uuid};
 
+use super::PARTITIONS;
 use super::process::Asked;
-use super::promises::{CLASSIC, Promises, group_id};
-use super::{PARTITIONS, REBALANCE_MS, SESSION_MS};
+use super::promises::{CLASSIC, Promises, Timing, group_id};
 use crate::cluster::TOPIC;
 use crate::invariants::Violation;
 use crate::rng::Rng;
@@ -74,12 +74,12 @@ impl ClassicMember {
                 })),
                 _ => commit(CLASSIC, id, generation.get(), owned.iter().copied(), promises),
             },
-            _ => Asked::of(Request::Join(self.join(rng))),
+            _ => Asked::of(Request::Join(self.join(promises.timing(), rng))),
         };
         Some(asked)
     }
 
-    fn join(&self, rng: &mut Rng) -> Join {
+    fn join(&self, timing: Timing, rng: &mut Rng) -> Join {
         Join {
             group: group_id(CLASSIC),
             member: self.id.clone(),
@@ -87,8 +87,8 @@ impl ClassicMember {
             client: client(),
             protocol_type: "consumer".into(),
             protocols: vec![Protocol { name: "dealt".into(), metadata: subscription() }],
-            session_timeout_ms: SESSION_MS,
-            rebalance_timeout_ms: Some(REBALANCE_MS),
+            session_timeout_ms: timing.session_ms,
+            rebalance_timeout_ms: Some(timing.rebalance_ms),
             require_known_member: true,
             can_skip_assignment: false,
             reason: None,
@@ -128,7 +128,7 @@ impl ClassicMember {
                     match result {
                         Ok(()) => {
                             if let Some(generation) = generation {
-                                promises.commit_of(generation)?;
+                                promises.commit_of(generation, asked.newest)?;
                             }
                             promises.committed(CLASSIC, topic.0, topic.1);
                         }

@@ -7,10 +7,9 @@ use ottla_coordination::group::response::{ConsumerBeat, GroupError, Response, To
 use ottla_coordination::group::{MemberEpoch, MemberId};
 use ottla_record::{PartitionIndex, Timestamp};
 
-use super::REBALANCE_MS;
 use super::classic::{client, commit, fresh};
 use super::process::Asked;
-use super::promises::{CONSUMER, Promises, group_id};
+use super::promises::{CONSUMER, Promises, Timing, group_id};
 use crate::cluster::{Cluster, TOPIC};
 use crate::invariants::{Invariant, Violation, broken};
 use crate::rng::Rng;
@@ -71,18 +70,18 @@ impl ConsumerMember {
             0 if !joins && may_leave => {
                 // It stops reading before it says so, and does not come back under this id whatever it hears.
                 promises.forget(number);
-                let leave = self.heartbeat(MemberEpoch::LEAVE, rng);
+                let leave = self.heartbeat(MemberEpoch::LEAVE, promises.timing(), rng);
                 *self = Self { waits: true, ..self.reborn() };
                 leave
             }
             1..9 if !joins && !self.owned.is_empty() => {
                 commit(CONSUMER, &self.id, self.epoch.get(), self.owned.iter().copied(), promises)
             }
-            _ => self.heartbeat(self.epoch, rng),
+            _ => self.heartbeat(self.epoch, promises.timing(), rng),
         })
     }
 
-    fn heartbeat(&self, epoch: MemberEpoch, rng: &mut Rng) -> Asked {
+    fn heartbeat(&self, epoch: MemberEpoch, timing: Timing, rng: &mut Rng) -> Asked {
         let all = epoch == MemberEpoch::JOIN || self.tell;
         let owned =
             TopicPartitions { topic: Cluster::topic_id(), partitions: self.owned.iter().copied().collect() };
@@ -95,7 +94,7 @@ impl ConsumerMember {
             instance: None,
             client: client(),
             rack: None,
-            rebalance_timeout_ms: all.then_some(REBALANCE_MS),
+            rebalance_timeout_ms: all.then_some(timing.rebalance_ms),
             topics: all.then(|| vec![TOPIC.into()]),
             regex: None,
             assignor: None,

@@ -104,7 +104,7 @@ pub enum Member {
 
 impl Member {
     /// What it asks next; `None` while it waits for an answer, or is dead.
-    fn act(
+    pub fn act(
         &mut self,
         number: usize,
         may_leave: bool,
@@ -118,7 +118,11 @@ impl Member {
         }
     }
 
-    fn answered(
+    /// Takes an answer; `None` if the coordinator was not there.
+    ///
+    /// # Errors
+    /// A broken promise.
+    pub fn answered(
         &mut self,
         number: usize,
         asked: &process::Asked,
@@ -136,7 +140,7 @@ impl Member {
     }
 
     /// Its process dies, and starts again without a memory.
-    fn die(&mut self, promises: &mut Promises, number: usize) {
+    pub fn die(&mut self, promises: &mut Promises, number: usize) {
         promises.forget(number);
         match self {
             Self::Classic(member) => *member = ClassicMember::new(),
@@ -146,7 +150,7 @@ impl Member {
     }
 
     /// The coordinator's connection broke: what was asked will not be answered.
-    fn disconnected(&mut self) {
+    pub fn disconnected(&mut self) {
         match self {
             Self::Classic(member) => member.disconnected(),
             Self::Consumer(member) => member.disconnected(),
@@ -156,14 +160,14 @@ impl Member {
 }
 
 /// What the broker's configuration says.
-pub fn settings(retention: Duration) -> GroupSettings {
+pub fn settings(retention: Duration, session_ms: i32) -> GroupSettings {
     let fixed = |value| Bounded { value, min: value, max: value };
     GroupSettings {
         classic: ClassicSettings {
             min_session_timeout_ms: 1,
             max_session_timeout_ms: 1_000_000,
             initial_rebalance_delay: Duration::from_millis(30),
-            max_size: 10,
+            max_size: 100,
         },
         offsets: OffsetSettings {
             metadata_max_bytes: 100,
@@ -172,10 +176,10 @@ pub fn settings(retention: Duration) -> GroupSettings {
         },
         consumer: ConsumerSettings {
             enabled: true,
-            session_timeout_ms: fixed(SESSION_MS),
+            session_timeout_ms: fixed(session_ms),
             heartbeat_interval_ms: fixed(100),
             assignment_interval_ms: fixed(0),
-            max_size: 10,
+            max_size: 100,
             assignors: vec![Arc::from("uniform"), Arc::from("range")],
             migration: MigrationPolicy::Disabled,
             regex_refresh_interval: Duration::from_secs(600),

@@ -9,17 +9,17 @@ use bytes::Bytes;
 use ottla_coordination::group::record::Record;
 use ottla_coordination::group::request::{CommitOffsets, FetchOffsets, Request};
 use ottla_coordination::group::response::{GroupError, Response, TopicOutcome};
-use ottla_coordination::group::{self, MemberEpoch};
+use ottla_coordination::group::{self, Generation, MemberEpoch};
 use ottla_coordination::shard::{self, AppendId, Shard};
 use ottla_record::{
     BatchBuilder, BatchView, Codec, Monotonic, Now, Offset, Origin, PartitionIndex, ProduceRules, Timestamp,
     TimestampType, validate,
 };
 use ottla_replication::{Acks, Assignment, Durability, Effect, Event, Partition, PartitionConfig, Produce};
-use ottla_storage::{CheckpointJob, FlushJob, LogConfig, LogDirectory, OpenError};
+use ottla_storage::{CheckpointJob, FlushJob, LogConfig, LogDirectory, LogView, OpenError};
 
 use super::promises::group_id;
-use super::{World, settings};
+use super::{SESSION_MS, World, settings};
 use crate::cluster::BROKER;
 use crate::disk::SimDisk;
 use crate::explore::Moments;
@@ -34,12 +34,25 @@ pub struct Asked {
     request: Request,
     /// When: what is answered was true then, however late the answer comes.
     pub at: Timestamp,
+    /// The newest generation that was known of then.
+    pub newest: Generation,
 }
 
 impl Asked {
     /// This request.
     pub const fn of(request: Request) -> Self {
-        Self { request, at: Timestamp::EPOCH }
+        Self { request, at: Timestamp::EPOCH, newest: Generation::new(0) }
+    }
+
+    /// The same, asked now.
+    #[must_use]
+    pub fn asked(self, at: Timestamp, newest: Generation) -> Self {
+        Self { at, newest, ..self }
+    }
+
+    /// What is asked.
+    pub const fn request(&self) -> &Request {
+        &self.request
     }
 
     /// It ends a membership.
@@ -147,7 +160,7 @@ impl Process {
             disk: disk.clone(),
             directory,
             partition: Partition::new(BROKER, log, config),
-            shard: Shard::loading(Groups::new(settings(retention)), AppendId::FIRST),
+            shard: Shard::loading(Groups::new(settings(retention, SESSION_MS)), AppendId::FIRST),
             monotonic: Monotonic::ZERO,
             flight: Flight::None,
             checkpoint: None,
@@ -188,7 +201,7 @@ impl Process {
         moments: &mut Moments<World>,
     ) -> Result<(), Violation> {
         let request = asked.request.clone();
-        let asked = Asked { at: world.wall, ..asked };
+        let asked = asked.asked(world.wall, world.promises.newest_joined());
         self.request(Waiting::Member { number, asked: Box::new(asked) }, request, world, moments)
     }
 
@@ -385,29 +398,36 @@ impl Process {
 
     /// Every record of the log, as a coordinator that takes over reads them.
     fn read(&self) -> Result<Vec<Record>, String> {
-        let view = self.partition.log().view();
-        let (mut from, end) = (self.partition.log().log_start(), self.partition.log().log_end());
-        let mut records = Vec::new();
-        while from < end {
-            let slice = view.read(from, BITE, end, true).map_err(|error| error.to_string())?;
-            let bytes = slice.ok_or("the log ends early")?.read().map_err(|error| error.to_string())?;
-            let mut rest = bytes.as_slice();
-            while !rest.is_empty() {
-                let batch = BatchView::parse(rest).map_err(|error| error.to_string())?;
-                batch.verify_crc().map_err(|error| error.to_string())?;
-                for record in &batch.records(LARGEST).map_err(|error| error.to_string())? {
-                    let record = record.map_err(|error| error.to_string())?;
-                    let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
-                    let value = record.value.map(Bytes::copy_from_slice);
-                    let decoded = Record::decode(&key, value.as_ref()).map_err(|error| error.to_string())?;
-                    records.extend(decoded);
-                }
-                from = batch.last_offset().next();
-                rest = rest.split_at_checked(batch.len()).map_or(&[], |(_, rest)| rest);
-            }
-        }
-        Ok(records)
+        let log = self.partition.log();
+        read_records(&log.view(), log.log_start(), log.log_end())
     }
+}
+
+/// Every record of a coordinator's log between two offsets, as one that takes over reads them.
+///
+/// # Errors
+/// What it would run into, in words.
+pub fn read_records(view: &LogView, mut from: Offset, end: Offset) -> Result<Vec<Record>, String> {
+    let mut records = Vec::new();
+    while from < end {
+        let slice = view.read(from, BITE, end, true).map_err(|error| error.to_string())?;
+        let bytes = slice.ok_or("the log ends early")?.read().map_err(|error| error.to_string())?;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let batch = BatchView::parse(rest).map_err(|error| error.to_string())?;
+            batch.verify_crc().map_err(|error| error.to_string())?;
+            for record in &batch.records(LARGEST).map_err(|error| error.to_string())? {
+                let record = record.map_err(|error| error.to_string())?;
+                let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
+                let value = record.value.map(Bytes::copy_from_slice);
+                let decoded = Record::decode(&key, value.as_ref()).map_err(|error| error.to_string())?;
+                records.extend(decoded);
+            }
+            from = batch.last_offset().next();
+            rest = rest.split_at_checked(batch.len()).map_or(&[], |(_, rest)| rest);
+        }
+    }
+    Ok(records)
 }
 
 /// The partition of a coordinator: small segments, so that there are many.
@@ -437,7 +457,10 @@ fn config() -> PartitionConfig {
 }
 
 /// Records as one batch, as production writes them.
-fn batch(records: &[Record], now: Now) -> Result<ottla_record::ValidatedBatches, Violation> {
+///
+/// # Errors
+/// None in a sound build.
+pub fn batch(records: &[Record], now: Now) -> Result<ottla_record::ValidatedBatches, Violation> {
     let mut builder = BatchBuilder::new(Codec::None);
     for record in records {
         let encoded = record.encode();

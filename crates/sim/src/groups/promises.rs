@@ -7,7 +7,7 @@ use ottla_coordination::group::response::FetchedTopic;
 use ottla_coordination::group::{Generation, GroupId};
 use ottla_record::{PartitionIndex, Timestamp};
 
-use super::{Member, PARTITIONS, RETENTION_MS, SESSION_MS};
+use super::{Member, PARTITIONS, REBALANCE_MS, RETENTION_MS, SESSION_MS};
 use crate::invariants::{Invariant, Violation, broken};
 
 /// The classic group.
@@ -22,9 +22,31 @@ pub fn group_id(name: &str) -> GroupId {
     GroupId::from(name)
 }
 
+/// How patient everybody is.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Milliseconds of silence after which a member is no longer one.
+    pub session_ms: i32,
+    /// Milliseconds a member may take to come back, or to give partitions up.
+    pub rebalance_ms: i32,
+    /// Milliseconds for which a coordinator that was replaced may answer without knowing it. A member that only such a one has heard
+    /// may be given up earlier than it thinks.
+    pub overlap_ms: i32,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { session_ms: SESSION_MS, rebalance_ms: REBALANCE_MS, overlap_ms: 0 }
+    }
+}
+
+/// The offset of each partition whose commit was answered best, at some moment.
+pub type Answered = BTreeMap<PartitionIndex, i64>;
+
 /// What members were told.
 #[derive(Clone, Debug, Default)]
 pub struct Promises {
+    timing: Timing,
     /// Committed offsets, by group and partition. Whoever commits takes the next number, so a newer one is a larger one.
     commits: BTreeMap<(&'static str, PartitionIndex), Commits>,
     next_offset: i64,
@@ -55,6 +77,32 @@ struct Holding {
 }
 
 impl Promises {
+    /// Nothing was told yet.
+    pub fn with(timing: Timing) -> Self {
+        Self { timing, ..Self::default() }
+    }
+
+    /// How patient everybody is.
+    pub const fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// The newest generation of the classic group that a member was told it joined, by the coordinator that lives.
+    pub const fn newest_joined(&self) -> Generation {
+        self.joined
+    }
+
+    /// The newest generation of the classic group that is in the log, whoever coordinates: a member was given its part of it.
+    pub fn newest_synced(&self) -> Generation {
+        self.synced.keys().next_back().copied().unwrap_or_default()
+    }
+
+    /// What was answered of a group's commits so far.
+    pub fn answered(&self, group: &'static str) -> Answered {
+        let of_group = self.commits.iter().filter(|((of, _), _)| *of == group);
+        of_group.filter_map(|((_, partition), commits)| Some((*partition, commits.answered?))).collect()
+    }
+
     /// A member is about to commit: the offset it names.
     pub fn attempt(&mut self, group: &'static str, partition: PartitionIndex) -> i64 {
         self.next_offset += 1;
@@ -101,6 +149,20 @@ impl Promises {
         topics: &[FetchedTopic],
         at: Timestamp,
     ) -> Result<(), Violation> {
+        self.fetched_since(group, topics, at, &self.answered(group))
+    }
+
+    /// G1. The same, of a reader that asked when no more than this had been answered.
+    ///
+    /// # Errors
+    /// As for [`Promises::fetched`].
+    pub fn fetched_since(
+        &self,
+        group: &'static str,
+        topics: &[FetchedTopic],
+        at: Timestamp,
+        answered: &Answered,
+    ) -> Result<(), Violation> {
         let found = |partition: PartitionIndex| {
             let partitions = topics.iter().flat_map(|topic| &topic.partitions);
             let mut here = partitions.filter(|(number, _)| *number == partition);
@@ -118,10 +180,10 @@ impl Promises {
                 ));
             }
             let has_expired = commits.kept_until.is_some_and(|until| until <= at);
-            if found < commits.answered && !(found.is_none() && has_expired) {
+            let answered = answered.get(partition).copied();
+            if found < answered && !(found.is_none() && has_expired) {
                 let told = format!(
-                    "{group}-{partition}: {:?} was answered as committed, {found:?} is there",
-                    commits.answered
+                    "{group}-{partition}: {answered:?} was answered as committed, {found:?} is there"
                 );
                 return Err(broken(Invariant::CommitSurvives, told));
             }
@@ -143,10 +205,10 @@ impl Promises {
     /// G4. A commit of a generation was answered well.
     ///
     /// # Errors
-    /// There was a newer one.
-    pub fn commit_of(&self, generation: Generation) -> Result<(), Violation> {
-        if generation < self.joined {
-            let found = format!("a commit of generation {generation} was taken, there is {}", self.joined);
+    /// There was a newer one when it was sent.
+    pub fn commit_of(&self, generation: Generation, newest: Generation) -> Result<(), Violation> {
+        if generation < newest {
+            let found = format!("a commit of generation {generation} was taken, there is {newest}");
             return Err(broken(Invariant::Fencing, found));
         }
         Ok(())
@@ -162,6 +224,10 @@ impl Promises {
         generation: Generation,
         partitions: &[PartitionIndex],
     ) -> Result<(), Violation> {
+        // A group that has neither members nor offsets is forgotten, and its generations begin again.
+        if self.answered(CLASSIC).is_empty() {
+            self.synced.retain(|known, _| *known < generation);
+        }
         let owners = self.synced.entry(generation).or_default();
         for partition in partitions {
             let owner = *owners.entry(*partition).or_insert(member);
@@ -185,7 +251,8 @@ impl Promises {
     ) -> Result<(), Violation> {
         self.holding.insert(member, Holding { partitions: partitions.clone(), heard });
         for (other, holding) in &self.holding {
-            let lives = holding.heard.millis() + i64::from(SESSION_MS) > heard.millis();
+            let patience = i64::from(self.timing.session_ms - self.timing.overlap_ms);
+            let lives = holding.heard.millis() + patience > heard.millis();
             if *other == member || !lives {
                 continue;
             }
@@ -211,7 +278,7 @@ impl Promises {
 
     /// The coordinator died: a generation that nobody has synced was in no log.
     pub fn coordinator_died(&mut self) {
-        self.joined = self.synced.keys().next_back().copied().unwrap_or_default();
+        self.joined = self.newest_synced();
     }
 
     /// L1, G3. Every partition has exactly one owner among the living.

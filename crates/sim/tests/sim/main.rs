@@ -6,3 +6,4 @@ mod clusters;
 mod crashes;
 mod small_models;
 mod storms;
+mod truncations;

@@ -56,6 +56,30 @@ fn a_cut_at_every_offset_leaves_the_records_below() {
     }
 }
 
+/// A leader that was elected uncleanly has committed records cut. Others may stand in their place by the next start, which must not
+/// take them for committed.
+#[test]
+fn a_cut_takes_the_stored_high_watermark_with_it() {
+    let fixture = Fixture::new();
+    let (mut log, _) = fixture.open(small());
+    fill(&mut log, 0, 30, "old");
+    fixture.root.note_high_watermark(&log.name, Offset::new(20));
+    fixture.root.store_checkpoints().unwrap();
+    let name = log.name.clone();
+    log.truncate_to(Offset::new(25), wall()).unwrap();
+    assert_eq!(fixture.root.high_watermark_of(&name), Some(Offset::new(20)), "nothing committed was cut");
+    log.truncate_to(Offset::new(12), wall()).unwrap();
+    fill(&mut log, 12, 30, "new");
+    flush(&mut log);
+    drop(log);
+    let fixture = fixture.restart();
+    assert_eq!(fixture.root.high_watermark_of(&name), Some(Offset::new(12)));
+    let (mut log, _) = fixture.open(small());
+    log.truncate_fully_and_start_at(Offset::new(5), wall()).unwrap();
+    drop(log);
+    assert_eq!(fixture.restart().root.high_watermark_of(&name), Some(Offset::ZERO));
+}
+
 #[test]
 fn a_reader_of_an_older_view_gets_the_old_bytes_or_an_error() {
     let fixture = Fixture::new();

@@ -45,7 +45,7 @@ fn a_leader_that_has_written_nothing_yet_knows_where_its_epoch_ends() {
         &expect![[r#"
             0: epoch 0 to 0
             1: epoch 1 to 100
-            2: epoch 2 to 100
+            2: epoch 1 to 100
             3: epoch 3 to 100
             4: unknown
         "#]],
