@@ -272,6 +272,11 @@ impl Cluster {
         }
     }
 
+    /// Announces what the last ones say of the first when all of them are dropped, one after the other.
+    pub(crate) fn expect_end(&mut self) {
+        self.expect_log(LOST);
+    }
+
     /// Whether a broker's process is there, stopped or not.
     pub fn is_running(&mut self, id: i32) -> bool {
         self.broker_mut(id).is_running()

@@ -13,7 +13,8 @@ use ottla_node::coordination::metadata::{
 use ottla_node::record::{BrokerEpoch, BrokerId, ClusterId, Incarnation, Uuid};
 use ottla_node::storage::LogDirectory;
 use ottla_quorum::{
-    Announcement, ControlConfig, Identity, IfMissing, LivenessConfig, Quorum, QuorumConfig, Voter,
+    Announcement, ControlConfig, Identity, IfMissing, LivenessConfig, ProposeError, Quorum, QuorumConfig,
+    Voter,
 };
 use tokio::time::timeout;
 
@@ -23,6 +24,8 @@ use crate::sockets::BoundControl;
 const METADATA_DIR: &str = "metadata";
 /// How often a registration is decided on an image that is behind before that is given up. Each time the newer one is waited for.
 const REGISTRATION_TRIES: u32 = 5;
+/// Pause before a registration is asked for again whose controller was lost.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How long a stop waits for the cluster to move leaderships away. When all its nodes stop together, nobody answers the last ones.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -64,6 +67,23 @@ pub(crate) async fn start_quorum(
             .with_context(|| format!("the metadata quorum has not taken this node within {registration:?} (initial.broker.registration.timeout.ms)"))??;
     }
     Ok(quorum)
+}
+
+/// Proposes again what a controller was asked for that was lost meanwhile: of one process, a registration counts once. A start that gave up
+/// instead would end the process whenever the controller changes in that moment, as in a rolling restart.
+async fn propose_until_known(quorum: &Quorum, command: Command) -> Result<Response, ProposeError> {
+    loop {
+        match quorum.propose(command.clone()).await {
+            Err(ProposeError::Unknown(why)) => {
+                tracing::info!(
+                    why,
+                    "the controller was lost while it registered this broker: it is asked again"
+                );
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn control_config(config: &BrokerConfig, control: BoundControl) -> ControlConfig {
@@ -117,7 +137,7 @@ impl Membership {
                 // The lock on the data directory says that the process of that registration is gone.
                 replaces,
             });
-            match quorum.propose(command).await? {
+            match propose_until_known(&quorum, command).await? {
                 Response::RegisterBroker(Ok(epoch)) => {
                     let membership = Self { quorum, broker, epoch };
                     membership.announce(None, false);

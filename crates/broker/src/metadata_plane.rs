@@ -60,6 +60,7 @@ fn of_the_voters(error: MembershipError) -> VoterError {
 fn for_the_node(error: ottla_quorum::ProposeError) -> ProposeError {
     match error {
         ottla_quorum::ProposeError::Stopped(_) => ProposeError::Stopping,
+        ottla_quorum::ProposeError::Unknown(why) => ProposeError::Unknown(why),
         other => ProposeError::Unavailable(other.to_string()),
     }
 }

@@ -37,6 +37,8 @@ use crate::sockets::{self, Bound, Socket};
 const MAX_WORKERS: usize = 16;
 /// Threads for what waits for the disk: opening logs, cold reads. They end when idle.
 const MAX_BLOCKING_THREADS: usize = 64;
+/// How long a stop waits for tasks of the node to let go of the quorum.
+const LET_GO_TIMEOUT: Duration = Duration::from_secs(2);
 /// Enough for the deepest future here; only what is touched counts as memory.
 const STACK_BYTES: usize = 1 << 20;
 
@@ -203,17 +205,30 @@ impl Broker {
         stopping.send_replace(true);
         while fronts.join_next().await.is_some() {}
         tokio::task::spawn_blocking(move || node.close()).await??;
-        // Its last holder stops the quorum.
+        // Its last holder stops the quorum. The node may still be making the directories of a topic that has just come.
         drop(membership);
-        match Arc::try_unwrap(quorum) {
-            Ok(quorum) => quorum.shutdown().await?,
+        match unshared(quorum).await {
+            Some(quorum) => quorum.shutdown().await?,
             // Whoever still holds it holds no promise: every answer of the quorum is durable.
-            Err(_) => tracing::warn!(
+            None => tracing::warn!(
                 "the metadata quorum is still in use and ends with the process; nothing is lost, every answer of it is durable"
             ),
         }
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// The quorum, once nobody else holds it; `None` if that takes too long.
+async fn unshared(mut quorum: Arc<Quorum>) -> Option<Quorum> {
+    let deadline = Instant::now() + LET_GO_TIMEOUT;
+    loop {
+        quorum = match Arc::try_unwrap(quorum) {
+            Ok(quorum) => return Some(quorum),
+            Err(held) if Instant::now() < deadline => held,
+            Err(_) => return None,
+        };
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -104,6 +104,12 @@ impl Hosting {
             || levels.iter().any(|level| older.broker_configs(*level) != image.broker_configs(*level))
     }
 
+    /// True if the image gives this broker a partition of this name.
+    fn is_given(&self, image: &Image, name: &TopicPartition) -> bool {
+        let partition = image.topic(&name.topic).and_then(|topic| topic.partition(name.partition));
+        partition.is_some_and(|partition| partition.replicas.contains(&self.settings.config.node_id))
+    }
+
     /// Looks for directories of no use. Those of partitions that were moved to other brokers while this one was away are
     /// deleted; those of topics that are no more are set aside if they bear the name of one that is. What else belongs to no topic of the
     /// image is left alone: an operator decides, not we.
@@ -120,6 +126,8 @@ impl Hosting {
                     );
                     self.delete_files(&found.name, &random)?;
                 }
+                // A process that ended between a directory and its file with the topic's id: it is opened, and gets its id.
+                None if found.topic_id.is_none() && self.is_given(image, &found.name) => {}
                 None if found.topic_id.is_some() && image.topic(&found.name.topic).is_some() => {
                     self.set_aside(&found.name, &random)?;
                 }

@@ -80,6 +80,9 @@ pub enum ProposeError {
     /// There is no controller now; trying again may help.
     #[error("no controller is available: {0}")]
     Unavailable(String),
+    /// The controller was lost while it had the command: it may have been applied or not.
+    #[error("whether the controller has done it is not known: {0}")]
+    Unknown(String),
     /// This process is stopping.
     #[error("the broker is shutting down")]
     Stopping,

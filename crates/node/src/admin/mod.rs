@@ -10,6 +10,7 @@ pub mod offsets;
 pub mod quorum;
 pub mod reassignments;
 pub mod records;
+mod repeated;
 pub mod topics;
 
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use crate::host::PartitionHost;
 use crate::node::Node;
 use crate::ports::ProposeError;
 use crate::topics::{LookupError, TopicKey};
+
+/// Pause before a change is asked for again whose controller was lost. The next one takes some tenths of a second to come.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How a change is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +73,23 @@ impl Node {
             // No quorum is needed for a preview, only the image.
             ChangeMode::Validate => Ok(self.image().preview(&command)),
             ChangeMode::Commit => {
-                let proposed = tokio::time::timeout(options.timeout, self.propose(command)).await;
+                let proposed = tokio::time::timeout(options.timeout, self.propose_until_known(command)).await;
                 Ok(proposed.map_err(|_| AdminError::TimedOut)??)
             }
         }
+    }
+
+    /// Proposes a change until somebody knows what became of it.
+    async fn propose_until_known(&self, command: Command) -> Result<Response, ProposeError> {
+        let before = self.image();
+        let mut outcome = self.propose(command.clone()).await;
+        while let Err(ProposeError::Unknown(why)) = &outcome {
+            tracing::debug!(why, "a change is asked for again");
+            tokio::time::sleep(ASK_AGAIN).await;
+            let again = self.propose(command.clone()).await;
+            outcome = again.map(|response| repeated::settle(&command, &before, &self.image(), response));
+        }
+        outcome
     }
 
     /// A partition hosted here, by the names a client uses.
