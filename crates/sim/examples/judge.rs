@@ -13,7 +13,7 @@ use ottla_sim::small_model::{Bounds, explore};
 const SEEDS: u64 = 300;
 
 /// Random runs of `cluster`: those that CI makes.
-const CLUSTER_SEEDS: u64 = 240;
+const CLUSTER_SEEDS: u64 = 270;
 
 /// Seeds of a story.
 const STORY_SEEDS: u64 = 4;

@@ -30,13 +30,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match options {
         Options { story: Some(story), seed, .. } => stories(story, seed.map_or(0..4, |seed| seed..seed + 1)),
         Options { cluster: true, seed: Some(seed), .. } => clusters(*seed..seed + 1),
-        Options { cluster: true, seeds, from, .. } => clusters(*from..from + seeds.unwrap_or(240)),
+        Options { cluster: true, seeds, from, .. } => clusters(*from..from + seeds.unwrap_or(270)),
         Options { seed: Some(seed), .. } => storms(*seed..seed + 1),
         Options { seeds: Some(seeds), from, .. } => storms(*from..from + seeds),
         _ => {
             stories("all", 0..1)?;
             storms(0..200)?;
-            clusters(0..240)
+            clusters(0..270)
         }
     }
 }

@@ -4,7 +4,7 @@ use ottla_sim::campaign;
 use ottla_sim::fleet;
 
 /// Seeds of a test run; `cargo xtask sim --cluster --seeds N` runs as many as there is time for.
-const SEEDS: u64 = 240;
+const SEEDS: u64 = 270;
 
 #[test]
 fn every_promise_of_a_cluster_holds_through_random_faults() {
