@@ -89,6 +89,7 @@ fn kafkas_own_file() {
         accepted, but without effect in this version: num.io.threads, num.network.threads, num.recovery.threads.per.data.dir, share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor, transaction.state.log.min.isr, transaction.state.log.replication.factor
         BrokerConfig {
             node_id: 1,
+            is_broker: true,
             rack: None,
             data_dir: "/tmp/kraft-combined-logs",
             listeners: [
@@ -278,6 +279,7 @@ fn nothing_given() {
     expect![[r#"
         BrokerConfig {
             node_id: 1,
+            is_broker: true,
             rack: None,
             data_dir: "./ottla-data",
             listeners: [
@@ -673,7 +675,7 @@ fn rules_between_keys() {
             log.dirs=a,b
                 error: log.dirs names 2 directories (a, b); Ottla keeps its data in one
             process.roles=controller
-                error: controller.listener.names must contain at least one value when running KRaft with just the controller role
+                error: The listeners config must only contain KRaft controller listeners from controller.listener.names when process.roles=controller: PLAINTEXT://127.0.0.1:9092 is for clients
             process.roles=controller ; controller.listener.names=C
                 error: The listeners config must only contain KRaft controller listeners from controller.listener.names when process.roles=controller: PLAINTEXT://127.0.0.1:9092 is for clients
             process.roles=controller ; controller.listener.names=C ; listeners=C://:9093 ; controller.quorum.voters=2@b:9093
