@@ -1,6 +1,6 @@
 use ottla_coordination::metadata::{
     CreatePartitions, CreateTopics, DeleteTopics, FormCluster, Layout, NewPartitions, NewTopic,
-    PlacementSeed, RegisterBroker,
+    PlacementSeed, RegisterBroker, UnfenceBroker,
 };
 use ottla_record::{BrokerId, ClusterId, DirectoryId, Incarnation, TopicId, Uuid};
 
@@ -22,6 +22,9 @@ fn one_broker() -> Image {
         rack: None,
         replaces: None,
     }));
+    let broker = BrokerId::new(1);
+    let epoch = image.broker(broker).unwrap().epoch;
+    image.apply(&Command::UnfenceBroker(UnfenceBroker { broker, epoch }));
     image
 }
 
