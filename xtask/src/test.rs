@@ -28,7 +28,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     // each other's place.
     mutants::run("")?;
     // The binary that lies there when tests run is built with them; built for itself, with fewer features of what it uses, it would
-    // take as long again.
+    // take as long again. One run names everything that fails.
     let ottla = target().join("debug/ottla");
-    process::run(cargo().args(["test", "--workspace"]).env("OTTLA_IT_BINARY", ottla))
+    process::run(cargo().args(["test", "--workspace", "--no-fail-fast"]).env("OTTLA_IT_BINARY", ottla))
 }
