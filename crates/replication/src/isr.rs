@@ -40,7 +40,8 @@ pub enum IsrRefused {
     /// the newer version is heard of.
     #[error("the change builds on an old version of the partition")]
     Fenced,
-    /// A member is fenced, stopping, or registered anew. Nothing was changed; whoever was to be added must fetch again first.
+    /// A member is fenced, stopping, or registered anew. Nothing was changed but the version, so that no copy of the proposal can
+    /// be accepted later; whoever was to be added must fetch again first.
     #[error("a member is not eligible")]
     Ineligible,
     /// The controller will not have it: nothing was changed, and the same would be refused again.
@@ -57,6 +58,8 @@ pub(crate) struct InSync {
     /// What the cluster has committed, the leader among them.
     committed: Vec<BrokerId>,
     pending: Option<Pending>,
+    /// What was proposed last, if a newer version came before an answer to it.
+    overtaken: Option<IsrProposal>,
     /// No new proposal before: the last one was turned down.
     not_before: Monotonic,
 }
@@ -70,14 +73,16 @@ struct Pending {
 
 impl InSync {
     pub(crate) fn committed(isr: Vec<BrokerId>) -> Self {
-        Self { committed: isr, pending: None, not_before: Monotonic::ZERO }
+        Self { committed: isr, pending: None, overtaken: None, not_before: Monotonic::ZERO }
     }
 
     /// A newer version: it settles whatever was proposed on an older one.
     pub(crate) fn commit(&mut self, isr: &[BrokerId]) {
         self.committed.clear();
         self.committed.extend_from_slice(isr);
-        self.pending = None;
+        if let Some(pending) = self.pending.take() {
+            self.overtaken = Some(pending.proposal);
+        }
     }
 
     /// Members that the cluster has committed.
@@ -131,11 +136,32 @@ impl InSync {
             }
             IsrRefused::Fenced => Vec::new(),
             IsrRefused::Ineligible | IsrRefused::Rejected => {
-                self.not_before = retry_at;
-                let members = self.pending.take().map(|pending| pending.proposal.isr).unwrap_or_default();
-                members.into_iter().map(|(id, _)| id).filter(|id| !self.is_committed(*id)).collect()
+                let proposal = self.pending.take().map(|pending| pending.proposal);
+                self.turned_down(proposal, retry_at)
             }
         }
+    }
+
+    /// The answer to a proposal on this version that a newer version has overtaken: the one that the refusal itself has made,
+    /// or another. Returns whom it would have added.
+    pub(crate) fn refused_late(
+        &mut self,
+        version: PartitionEpoch,
+        why: IsrRefused,
+        now: Monotonic,
+    ) -> Vec<BrokerId> {
+        match self.overtaken.take_if(|proposal| proposal.partition_epoch == version) {
+            Some(proposal) if why == IsrRefused::Ineligible => {
+                self.turned_down(Some(proposal), now + ISR_RETRY)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn turned_down(&mut self, proposal: Option<IsrProposal>, retry_at: Monotonic) -> Vec<BrokerId> {
+        self.not_before = retry_at;
+        let members = proposal.map(|proposal| proposal.isr).unwrap_or_default();
+        members.into_iter().map(|(id, _)| id).filter(|id| !self.is_committed(*id)).collect()
     }
 
     /// When the proposal is to be sent again, or a new one may be wanted that is wanted at `wanted`.

@@ -264,8 +264,19 @@ impl Leadership {
 
     /// The proposal that is out was not accepted.
     pub(crate) fn refused(&mut self, why: IsrRefused, now: Monotonic) {
-        for id in self.in_sync.refused(why, now) {
-            if let Some(follower) = self.followers.get_mut(&id) {
+        let refused = self.in_sync.refused(why, now);
+        self.must_fetch_again(&refused);
+    }
+
+    /// A proposal on this version was not accepted, and a newer version has come before the answer.
+    pub(crate) fn refused_late(&mut self, version: PartitionEpoch, why: IsrRefused, now: Monotonic) {
+        let refused = self.in_sync.refused_late(version, why, now);
+        self.must_fetch_again(&refused);
+    }
+
+    fn must_fetch_again(&mut self, refused: &[BrokerId]) {
+        for id in refused {
+            if let Some(follower) = self.followers.get_mut(id) {
                 follower.may_join = false;
                 follower.refusals += 1;
             }

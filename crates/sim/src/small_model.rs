@@ -90,6 +90,8 @@ pub enum Step {
     Decide(usize),
     /// The leader hears that it was refused.
     Decided(usize),
+    /// Another copy of what a leader has proposed arrives, and is decided.
+    DecideAgain(usize),
     /// The leader is lost: it is fenced.
     Fence,
     /// It is heard of again.
@@ -196,11 +198,14 @@ struct Replica {
     heard: u64,
     proposal: Option<IsrProposal>,
     decision: Option<(PartitionEpoch, Response)>,
+    /// A second copy of the proposal that was decided, still on its way.
+    copy: Option<IsrProposal>,
     transit: Vec<Transit>,
-    /// What the machine keeps and does not show, of its leadership: the newest version that it knows; the proposal that counts; whom a
-    /// refusal makes fetch again, and when that was; of each follower's last fetch, when it came and what the log's end was.
+    /// What the machine keeps and does not show, of its leadership: the newest version that it knows; the proposal that counts, and the
+    /// one that a newer version has overtaken; whom a refusal makes fetch again, and when that was; of each follower's last fetch, when it came and what the log's end was.
     known: PartitionEpoch,
     counts: Option<IsrProposal>,
+    overtaken: Option<IsrProposal>,
     refused: BTreeSet<usize>,
     refused_at: Option<Duration>,
     fetched: BTreeMap<usize, (Duration, Offset)>,
@@ -314,6 +319,9 @@ impl Model {
             if replica.decision.is_some() {
                 steps.push(Step::Decided(number));
             }
+            if replica.copy.is_some() {
+                steps.push(Step::DecideAgain(number));
+            }
             match self.asks(number).is_some() {
                 true if self.bounds.fine => steps.push(Step::Ask(number)),
                 true => {
@@ -390,12 +398,13 @@ impl Model {
             Step::Take(number) => self.take(number),
             Step::Hear(number) => self.hear(number),
             Step::Decide(number) => self.decide(number),
+            Step::DecideAgain(number) => self.decide_again(number),
             Step::Decided(number) => {
                 let Some(replica) = self.replicas.get_mut(number) else { return Ok(()) };
                 replica.proposal = None;
                 let Some((partition_epoch, response)) = replica.decision.take() else { return Ok(()) };
                 let outcome = isr_outcome(response);
-                replica.was_refused(&outcome, self.clock);
+                replica.was_refused(partition_epoch, &outcome, self.clock);
                 self.drive(number, Event::IsrDecided { partition_epoch, outcome })
             }
             Step::Fence => {
@@ -544,9 +553,26 @@ impl Model {
     }
 
     fn decide(&mut self, number: usize) -> Verdict {
-        let Some(proposal) = self.replicas.get(number).and_then(|replica| replica.proposal.clone()) else {
-            return Ok(());
-        };
+        let Some(replica) = self.replicas.get_mut(number) else { return Ok(()) };
+        let Some(proposal) = replica.proposal.clone() else { return Ok(()) };
+        replica.copy = Some(proposal.clone());
+        let on = proposal.partition_epoch;
+        let response = self.alter_partition(number, proposal);
+        if let Some(replica) = self.replicas.get_mut(number) {
+            replica.decision = Some((on, response));
+        }
+        self.check_isr()
+    }
+
+    fn decide_again(&mut self, number: usize) -> Verdict {
+        let copy = self.replicas.get_mut(number).and_then(|replica| replica.copy.take());
+        if let Some(proposal) = copy {
+            self.alter_partition(number, proposal);
+        }
+        self.check_isr()
+    }
+
+    fn alter_partition(&mut self, number: usize, proposal: IsrProposal) -> Response {
         let epoch_of = |id: BrokerId| self.epochs.get(number_of(id)).copied().unwrap_or(BrokerEpoch::ZERO);
         let isr = proposal
             .isr
@@ -565,11 +591,7 @@ impl Model {
         };
         let command =
             AlterPartition { broker: id_of(number), epoch: epoch_of(id_of(number)), changes: vec![change] };
-        let response = self.image.apply(&Command::AlterPartition(command));
-        if let Some(replica) = self.replicas.get_mut(number) {
-            replica.decision = Some((proposal.partition_epoch, response));
-        }
-        self.check_isr()
+        self.image.apply(&Command::AlterPartition(command))
     }
 
     fn drive(&mut self, number: usize, event: Event<u64>) -> Verdict {
@@ -680,9 +702,11 @@ impl Replica {
             heard: 0,
             proposal: None,
             decision: None,
+            copy: None,
             transit: Vec::new(),
             known: PartitionEpoch::new(-1),
             counts: None,
+            overtaken: None,
             refused: BTreeSet::new(),
             refused_at: None,
             fetched: BTreeMap::new(),

@@ -90,6 +90,26 @@ impl LeaderEpochs {
         Some(EpochEnd { epoch: floor.map_or(epoch, |entry| entry.epoch), end })
     }
 
+    /// Where `epoch` ends, as a reader is told of a log that is led in epoch `current`.
+    ///
+    /// The history knows an epoch from its first record on. Of the current one there may be no record yet: it ends where the log ends. A
+    /// consumer that looked up the end of a quiet partition knows such an epoch. Of an older one above the last that is known there never
+    /// will be any: what a consumer has read of it is gone with an unclean election, and that it is told the epoch before is how it
+    /// finds out, even where the log has reached its position again (KIP-320).
+    pub fn end_offset_for_reader(
+        &self,
+        epoch: LeaderEpoch,
+        current: LeaderEpoch,
+        log_end: Offset,
+    ) -> Option<EpochEnd> {
+        let latest = self.latest().map(|latest| latest.epoch);
+        if epoch <= current && latest.is_none_or(|latest| latest < epoch) {
+            let known = if epoch == current { epoch } else { latest.unwrap_or(epoch) };
+            return Some(EpochEnd { epoch: known, end: log_end });
+        }
+        self.end_offset_for(epoch, log_end)
+    }
+
     /// Forgets epochs that start at `end` or above. True if anything changed.
     pub fn truncate_from_end(&mut self, end: Offset) -> bool {
         let kept = self.entries.partition_point(|entry| entry.start < end);

@@ -21,7 +21,7 @@ pub struct Broker {
     /// True from registration until it has caught up and opened its logs, and again when it is lost: it leads nothing
     /// and clients are not told of it.
     pub fenced: bool,
-    /// True once it has announced that it is going: it gets no leadership and no new replica.
+    /// True once it has announced that it is going: it gets no leadership, and new replicas only where the others are too few.
     pub shutting_down: bool,
     /// True while its disk takes no more records: others lead, get new replicas and are in sync in its place where there are enough.
     #[serde(default)]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ottla_record::{LeaderEpoch, Offset};
-use ottla_storage::{EpochEnd, LeaderEpochs};
+use ottla_record::LeaderEpoch;
+use ottla_storage::EpochEnd;
 
 use crate::fetch::{FetchError, check_leader};
 use crate::node::Node;
@@ -42,30 +42,7 @@ impl Node {
         let view = host.view();
         let current = check_leader(&view, query.current_leader_epoch)?;
         let Some(epoch) = query.epoch else { return Ok(None) };
-        host.leader_epochs(|history| end_of(history, epoch, current, view.log_end))
+        host.leader_epochs(|history| history.end_offset_for_reader(epoch, current, view.log_end))
             .ok_or(FetchError::NotLeader)
     }
 }
-
-/// Where `epoch` ends in a log that is led in epoch `current`.
-///
-/// The history knows an epoch from its first record on. Of the current one there may be no record yet: it ends where the log ends. A
-/// consumer that looked up the end of a quiet partition knows such an epoch. Of an older one above the last that is known there never
-/// will be any: what a consumer has read of it is gone with an unclean election, and that it is told the epoch before is how it
-/// finds out, even where the log has reached its position again (KIP-320).
-fn end_of(
-    history: &LeaderEpochs,
-    epoch: LeaderEpoch,
-    current: LeaderEpoch,
-    log_end: Offset,
-) -> Option<EpochEnd> {
-    let latest = history.latest().map(|latest| latest.epoch);
-    if epoch <= current && latest.is_none_or(|latest| latest < epoch) {
-        let known = if epoch == current { epoch } else { latest.unwrap_or(epoch) };
-        return Some(EpochEnd { epoch: known, end: log_end });
-    }
-    history.end_offset_for(epoch, log_end)
-}
-
-#[cfg(test)]
-mod tests;

@@ -124,6 +124,9 @@ impl<W> Partition<W> {
     ) {
         let Role::Leading(leadership) = &mut self.role else { return };
         if !leadership.has_proposed_on(proposed_on) {
+            if let Err(why) = outcome {
+                leadership.refused_late(proposed_on, why, now.monotonic);
+            }
             return;
         }
         match outcome {

@@ -453,6 +453,43 @@ fn a_member_that_was_refused_must_fetch_again_and_waits_a_while() {
     );
 }
 
+/// A refusal makes a new version, which the leader may hear of first.
+#[test]
+fn a_refusal_counts_when_its_own_new_version_has_overtaken_it() {
+    let mut p = alone_in_sync();
+    check(
+        &p.run(
+            "fetch from=2 term=1 at=2 last=1
+             assign v=3 term=1 leader=1 replicas=1,2,3 isr=1
+             refused on=2 ineligible
+             assign v=4 term=1 leader=1 replicas=1,2,3 isr=1
+             refused on=3 ineligible
+             fetch from=2 term=1 at=2 last=1
+             wait 1
+             assign v=5 term=1 leader=1 replicas=1,2,3 isr=1
+             refused on=4 fenced",
+        ),
+        &expect![[r#"
+            > fetch from=2 term=1 at=2 last=1
+              broker 2: leader has 0 ≤ hw 0, end 2
+              propose in sync: 1, 2 (registered 7); in term 1 on version 2
+            > assign v=3 term=1 leader=1 replicas=1,2,3 isr=1
+              propose in sync: 1, 2 (registered 7); in term 1 on version 3
+            > refused on=2 ineligible
+            > assign v=4 term=1 leader=1 replicas=1,2,3 isr=1
+            > refused on=3 ineligible
+            > fetch from=2 term=1 at=2 last=1
+              broker 2: leader has 0 ≤ hw 0, end 2
+            > wait 1
+              propose in sync: 1, 2 (registered 7); in term 1 on version 4
+              checkpoint at 2
+            > assign v=5 term=1 leader=1 replicas=1,2,3 isr=1
+              propose in sync: 1, 2 (registered 7); in term 1 on version 5
+            > refused on=4 fenced
+        "#]],
+    );
+}
+
 #[test]
 fn whoever_is_refused_again_and_again_does_not_keep_others_out() {
     let mut p = alone_in_sync();

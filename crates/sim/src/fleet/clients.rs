@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ottla_record::{BrokerId, LeaderEpoch, Offset, ProducerId};
 use ottla_replication::{Acks, Availability, Event, Produce, ProduceError, Produced};
-use ottla_storage::{AppendError, EpochEnd, LeaderEpochs, ReadError};
+use ottla_storage::{AppendError, ReadError};
 
 use super::Fleet;
 use super::happening::{Happening, Key, Message, Polled, Refusal, Task};
@@ -413,7 +413,7 @@ impl Fleet {
             return Ok(Polled::OutOfRange { log_start, log_end });
         }
         if let Some(last) = last {
-            let end = end_of_epoch(host.partition.log().leader_epochs(), last.epoch, own, log_end);
+            let end = host.partition.log().leader_epochs().end_offset_for_reader(last.epoch, own, log_end);
             match end {
                 Some(end) if end.end < position => return Ok(Polled::Diverging { end: end.end }),
                 // The term is unknown here: what was read in it is not in this log, and where the two part is not known.
@@ -497,20 +497,6 @@ impl Fleet {
             }
         }
     }
-}
-
-/// What `node` answers a consumer that asks where a term ends.
-fn end_of_epoch(
-    history: &LeaderEpochs,
-    epoch: LeaderEpoch,
-    current: LeaderEpoch,
-    log_end: Offset,
-) -> Option<EpochEnd> {
-    let latest = history.latest().map(|latest| latest.epoch);
-    if epoch <= current && latest.is_none_or(|latest| latest < epoch) {
-        return Some(EpochEnd { epoch, end: log_end });
-    }
-    history.end_offset_for(epoch, log_end)
 }
 
 impl Writer {

@@ -62,13 +62,10 @@ impl Fleet {
     }
 
     fn execute(&mut self, broker: usize, key: Key, effects: &mut Vec<Effect<u64>>) -> Verdict {
-        let mut failed = false;
+        let (mut failed, mut flush) = (false, None);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Flush(job) => {
-                    self.begin_flush(broker, key, job);
-                    self.check_power(broker)?;
-                }
+                Effect::Flush(job) => flush = Some(job),
                 Effect::Checkpoint(job) => {
                     let after = self.sync_takes(broker);
                     let serial = self.serial(broker, key);
@@ -108,9 +105,13 @@ impl Fleet {
             }
         }
         if failed {
-            self.end(broker, End::DiskFailed)?;
+            return self.end(broker, End::DiskFailed);
         }
-        Ok(())
+        // It may be the machine's last operation. What else has come of the event is done and seen by then.
+        if let Some(job) = flush {
+            self.begin_flush(broker, key, job);
+        }
+        self.check_power(broker)
     }
 
     /// What a replica shows from now on.

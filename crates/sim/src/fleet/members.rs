@@ -83,6 +83,15 @@ impl Fleet {
         keys.get(place % keys.len().max(1)).copied()
     }
 
+    /// A partition has lost what was committed: so have the groups whose coordinator writes to it.
+    pub(super) fn members_lose(&mut self, key: Key) {
+        for group in [CLASSIC, CONSUMER] {
+            if self.partition_of(group) == Some(key) {
+                self.members.promises.loses(group);
+            }
+        }
+    }
+
     /// A member's turn.
     pub(super) fn member(&mut self, number: usize) -> Verdict {
         let pace = around(self.shape.pace.clamp(200 * MILLI, SECOND), &mut self.rng);

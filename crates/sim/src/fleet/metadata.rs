@@ -127,6 +127,7 @@ impl Fleet {
                         let power = self.shape.power;
                         let members = self.keepers(&partition.isr);
                         let Some(ledger) = self.ledgers.get_mut(key) else { continue };
+                        let mut loses = false;
                         if let (Some(before), Some(leader)) =
                             (before.partition(topic.id(), index), partition.leader)
                             && promises::elected_out_of_sync(ledger, before, partition)?
@@ -137,10 +138,14 @@ impl Fleet {
                                 power,
                             );
                             self.tally.unclean_elections += 1;
+                            loses = true;
                         }
                         promises::in_sync_replicas_have_it(ledger, &members, power)?;
                         let fenced = |id| head.broker(id).is_none_or(|broker| broker.fenced);
                         promises::lost_brokers_are_out_of_sync(&partition.isr, fenced)?;
+                        if loses {
+                            self.members_lose(key);
+                        }
                     }
                 }
                 TopicChange::Deleted(topic) => {

@@ -40,6 +40,8 @@ pub struct TopicSlot {
     min_late: Vec<usize>,
     /// Where its partitions are.
     placed: Vec<Placed>,
+    /// What was asked of topics that had the name before, and may come as late: it is asked by name.
+    former: Vec<Placed>,
     /// `unclean.leader.election.enable`
     pub unclean: bool,
     /// What it is for.
@@ -119,8 +121,31 @@ impl TopicSlot {
             min_in_sync: if shape.unclean { 1 } else { replicas.min(2) },
             min_late: Vec::new(),
             placed: Vec::new(),
+            former: Vec::new(),
             unclean: shape.unclean,
             kind: shape.kind,
+        }
+    }
+
+    /// Nobody has the name any more.
+    fn is_gone(&mut self) {
+        (self.id, self.keys) = (None, Vec::new());
+        for (number, placed) in self.placed.drain(..).enumerate() {
+            if number >= self.former.len() {
+                self.former.push(Placed::default());
+            }
+            if let Some(former) = self.former.get_mut(number) {
+                former.late.extend(placed.late);
+                former.late_cancel |= placed.late_cancel;
+            }
+        }
+    }
+
+    /// Partitions that are new, and where they are.
+    fn add_placed(&mut self, partitions: impl Iterator<Item = Vec<BrokerId>>) {
+        for (number, replicas) in partitions.enumerate().skip(self.placed.len()) {
+            let former = self.former.get(number).cloned().unwrap_or_default();
+            self.placed.push(Placed { told: vec![replicas], ..former });
         }
     }
 }
@@ -283,7 +308,7 @@ impl Fleet {
                     ));
                 }
                 if let Some(topic) = self.topics.get_mut(slot) {
-                    (topic.id, topic.keys) = (None, Vec::new());
+                    topic.is_gone();
                 }
             }
             Asked::Grow(slot, count) => self.grown(slot, count),
@@ -345,17 +370,16 @@ impl Fleet {
         if let Some(topic) = self.topics.get_mut(slot) {
             topic.partitions = keys.len();
             topic.min_in_sync = min.unwrap_or(topic.min_in_sync);
-            (topic.id, topic.keys, topic.placed) = (Some(there), keys, placed);
+            (topic.id, topic.keys) = (Some(there), keys);
+            topic.add_placed(placed.into_iter());
         }
         Ok(())
     }
 
-    fn placed_now(&self, topic: TopicId) -> Vec<Placed> {
+    fn placed_now(&self, topic: TopicId) -> Vec<Vec<BrokerId>> {
         let topic = self.metadata.head.topic_by_id(topic);
         let partitions = topic.iter().flat_map(|topic| topic.partitions());
-        partitions
-            .map(|(_, partition)| Placed { told: vec![partition.target().to_vec()], ..Placed::default() })
-            .collect()
+        partitions.map(|(_, partition)| partition.target().to_vec()).collect()
     }
 
     /// A topic has so many partitions: clients come for those that are new.
@@ -369,8 +393,7 @@ impl Fleet {
         let known = topic.partitions;
         topic.partitions = known.max(keys.len());
         topic.keys = keys;
-        let more = placed.into_iter().skip(topic.placed.len());
-        topic.placed.extend(more);
+        topic.add_placed(placed.into_iter());
         let clients = topic.kind == Kind::Records;
         for partition in (known..topic.partitions).filter(|_| clients) {
             self.add_clients((slot, partition));

@@ -72,7 +72,8 @@ impl Fleet {
             proposals: BTreeMap::new(),
             parked: BTreeMap::new(),
             fetching: BTreeMap::new(),
-            next_number: 1,
+            // No answer to a former process is taken for one to this.
+            next_number: incarnation << 32,
             stopping: false,
             keeps: 0,
         };

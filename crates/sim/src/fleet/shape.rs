@@ -116,7 +116,11 @@ impl Shape {
                 delay: rng.range(50, 2_000),
                 jitter: rng.range(0, 3_000),
                 lose_one_in: if rough { rng.range(50, 500) } else { 0 },
-                double_one_in: if rough { rng.range(50, 500) } else { 0 },
+                double_one_in: match (rough, rng.chance(1, 3)) {
+                    (true, true) => rng.range(5, 15),
+                    (true, false) => rng.range(50, 500),
+                    (false, _) => 0,
+                },
             },
         }
     }

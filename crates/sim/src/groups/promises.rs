@@ -58,6 +58,8 @@ pub struct Promises {
     all_has_expired: bool,
     /// Who holds what in the consumer-protocol group, and when it was last heard.
     holding: BTreeMap<usize, Holding>,
+    /// Groups whose log has lost what was committed: of them nothing is promised any more but that they come to rest.
+    lost: BTreeSet<&'static str>,
 }
 
 /// Commits of one partition.
@@ -103,6 +105,17 @@ impl Promises {
         of_group.filter_map(|((_, partition), commits)| Some((*partition, commits.answered?))).collect()
     }
 
+    /// The log of a group has lost what was committed: an operator has let a replica lead that did not have it.
+    pub fn loses(&mut self, group: &'static str) {
+        self.lost.insert(group);
+        for ((of, _), commits) in &mut self.commits {
+            if *of == group {
+                commits.answered = None;
+                commits.refused.clear();
+            }
+        }
+    }
+
     /// A member is about to commit: the offset it names.
     pub fn attempt(&mut self, group: &'static str, partition: PartitionIndex) -> i64 {
         self.next_offset += 1;
@@ -112,6 +125,9 @@ impl Promises {
 
     /// A commit was answered well.
     pub fn committed(&mut self, group: &'static str, partition: PartitionIndex, offset: i64) {
+        if self.lost.contains(group) {
+            return;
+        }
         let commits = self.commits.entry((group, partition)).or_default();
         commits.answered = commits.answered.max(Some(offset));
     }
@@ -136,6 +152,9 @@ impl Promises {
 
     /// A commit was refused.
     pub fn refused(&mut self, group: &'static str, partition: PartitionIndex, offset: i64) {
+        if self.lost.contains(group) {
+            return;
+        }
         self.commits.entry((group, partition)).or_default().refused.insert(offset);
     }
 
@@ -180,7 +199,7 @@ impl Promises {
                 ));
             }
             let has_expired = commits.kept_until.is_some_and(|until| until <= at);
-            let answered = answered.get(partition).copied();
+            let answered = answered.get(partition).copied().filter(|_| !self.lost.contains(group));
             if found < answered && !(found.is_none() && has_expired) {
                 let told = format!(
                     "{group}-{partition}: {answered:?} was answered as committed, {found:?} is there"
@@ -207,7 +226,7 @@ impl Promises {
     /// # Errors
     /// There was a newer one when it was sent.
     pub fn commit_of(&self, generation: Generation, newest: Generation) -> Result<(), Violation> {
-        if generation < newest {
+        if generation < newest && !self.lost.contains(CLASSIC) {
             let found = format!("a commit of generation {generation} was taken, there is {newest}");
             return Err(broken(Invariant::Fencing, found));
         }
@@ -231,7 +250,7 @@ impl Promises {
         let owners = self.synced.entry(generation).or_default();
         for partition in partitions {
             let owner = *owners.entry(*partition).or_insert(member);
-            if owner != member {
+            if owner != member && !self.lost.contains(CLASSIC) {
                 let found = format!("partition {partition} of generation {generation}: {owner} and {member}");
                 return Err(broken(Invariant::OneOwner, found));
             }
@@ -253,7 +272,7 @@ impl Promises {
         for (other, holding) in &self.holding {
             let patience = i64::from(self.timing.session_ms - self.timing.overlap_ms);
             let lives = holding.heard.millis() + patience > heard.millis();
-            if *other == member || !lives {
+            if *other == member || !lives || self.lost.contains(CONSUMER) {
                 continue;
             }
             if let Some(both) = holding.partitions.intersection(partitions).next() {

@@ -44,8 +44,9 @@ impl Model {
                 proposal.partition_epoch < truth.partition_epoch || proposal.leader_epoch < truth.leader_epoch
             };
             let settled = |(on, response): &(PartitionEpoch, Response)| {
+                let mut out = replica.counts.iter().chain(&replica.overtaken);
                 !matches!(isr_outcome(response.clone()), Err(IsrRefused::Ineligible | IsrRefused::Rejected))
-                    || replica.counts.as_ref().is_none_or(|counts| counts.partition_epoch != *on)
+                    || !out.any(|proposal| proposal.partition_epoch == *on)
             };
             if replica.decision.as_ref().is_some_and(settled) {
                 (replica.decision, replica.proposal) = (None, None);
@@ -53,8 +54,13 @@ impl Model {
             if replica.decision.is_none() && replica.proposal.as_ref().is_some_and(is_old) {
                 replica.proposal = None;
             }
+            replica.copy.take_if(|copy| is_old(copy));
+            if replica.decision.is_none() {
+                replica.overtaken = None;
+            }
             if replica.view.availability.leading().is_none() {
                 (replica.counts, replica.proposal, replica.decision) = (None, None, None);
+                replica.overtaken = None;
                 replica.refused.clear();
                 replica.refused_at = None;
                 replica.fetched.clear();
@@ -92,7 +98,9 @@ impl Model {
             Step::Ask(number) | Step::Exchange(number) | Step::Serve(number) => local(with_leader(number)),
             Step::AskAndHear(number) => Touches { metadata: true, ..local(with_leader(number)) },
             Step::Hear(number) => Touches { metadata: true, ..local(one(number)) },
-            Step::Decide(number) => Touches { metadata: true, changes_metadata: true, ..local(one(number)) },
+            Step::Decide(number) | Step::DecideAgain(number) => {
+                Touches { metadata: true, changes_metadata: true, ..local(one(number)) }
+            }
             Step::Fence => Touches { metadata: true, changes_metadata: true, ..local(0) },
             // The clock is everybody's.
             Step::Unfence | Step::Lag(_) => {
@@ -134,8 +142,8 @@ impl Model {
                 .collect();
             let of_leader = (
                 (followers, &replica.refused, replica.refused_at == Some(self.clock)),
-                replica.counts.as_ref().map(|proposal| &proposal.isr),
-                (replica.proposal.is_some(), replica.decision.is_some()),
+                [&replica.counts, &replica.overtaken].map(|it| it.as_ref().map(|proposal| &proposal.isr)),
+                [replica.proposal.is_some(), replica.decision.is_some(), replica.copy.is_some()],
                 leads.then_some(behind),
             );
             let beliefs = (
@@ -173,8 +181,11 @@ impl Replica {
             return;
         }
         self.known = partition.partition_epoch;
-        self.counts = None;
+        if let Some(counts) = self.counts.take() {
+            self.overtaken = Some(counts);
+        }
         if self.epoch() != Some(partition.leader_epoch) {
+            self.overtaken = None;
             self.refused.clear();
             self.refused_at = None;
             self.fetched.clear();
@@ -182,12 +193,18 @@ impl Replica {
         }
     }
 
-    pub(super) fn was_refused<T>(&mut self, outcome: &Result<T, IsrRefused>, now: Duration) {
-        let Some(counts) =
-            self.counts.take_if(|_| matches!(outcome, Err(IsrRefused::Ineligible | IsrRefused::Rejected)))
-        else {
+    pub(super) fn was_refused<T>(
+        &mut self,
+        on: PartitionEpoch,
+        outcome: &Result<T, IsrRefused>,
+        now: Duration,
+    ) {
+        if !matches!(outcome, Err(IsrRefused::Ineligible | IsrRefused::Rejected)) {
             return;
-        };
+        }
+        let is_it = |proposal: &mut IsrProposal| proposal.partition_epoch == on;
+        let counted = self.counts.take_if(is_it).or_else(|| self.overtaken.take_if(is_it));
+        let Some(counts) = counted else { return };
         let outside: Vec<_> =
             self.partition.followers().filter(|progress| !progress.in_sync).map(|p| p.broker).collect();
         let turned_down = counts.isr.iter().map(|(id, _)| *id).filter(|id| outside.contains(id));

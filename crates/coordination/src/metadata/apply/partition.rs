@@ -22,8 +22,16 @@ impl Image {
         let mut results = Vec::with_capacity(command.changes.len());
         for change in &command.changes {
             let decided = self.decide_isr(command.broker, change);
-            if let Ok(partition) = &decided {
-                self.replace_partition(change.topic, change.partition, partition.clone());
+            match &decided {
+                Ok(partition) => {
+                    self.replace_partition(change.topic, change.partition, partition.clone());
+                }
+                // The asker will not count that member any more. A copy of what it asked may still be on its way, and arrive when the
+                // member is eligible: it must find that it is old (ADR 0067).
+                Err(AlterPartitionError::IneligibleReplica) => {
+                    self.raise_version(change.topic, change.partition);
+                }
+                Err(_) => {}
             }
             results.push(decided.and_then(|p| {
                 // It ended a move. The asker may not take the new set for its own in the term it knows: another leads, or it
@@ -67,12 +75,16 @@ impl Image {
         after.isr = isr;
         // The members that complete a move end it in the same step.
         let settled = election::settle(partition, after, |b| self.is_active(b));
-        Ok(settled.unwrap_or_else(|| {
-            // Nothing changed. The asker expects an answer with an epoch of its own, as for any other change.
-            let mut same = (**partition).clone();
-            same.partition_epoch = partition.partition_epoch.next();
-            same
-        }))
+        // If nothing changed, the asker expects an answer with an epoch of its own, as for any other change.
+        Ok(settled.unwrap_or_else(|| raised(partition)))
+    }
+
+    /// Makes everything old that was asked of a partition on its version so far.
+    fn raise_version(&mut self, topic: TopicId, index: PartitionIndex) {
+        let partition = self.topic_by_id(topic).and_then(|topic| topic.partition(index));
+        if let Some(raised) = partition.map(|partition| raised(partition)) {
+            self.replace_partition(topic, index, raised);
+        }
     }
 
     pub(super) fn elect_leaders(&mut self, command: &ElectLeaders) -> Vec<ElectionResult> {
@@ -167,4 +179,9 @@ impl Image {
             *slot = Arc::new(partition);
         }
     }
+}
+
+/// A partition as it is, in its next version.
+fn raised(partition: &Partition) -> Partition {
+    Partition { partition_epoch: partition.partition_epoch.next(), ..partition.clone() }
 }

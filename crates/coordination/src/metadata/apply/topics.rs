@@ -215,7 +215,9 @@ impl Image {
         let (mut active, mut others) = (Vec::new(), Vec::new());
         // Where no disk has room, that tells nobody apart.
         let any_has_room = self.brokers().any(|b| b.has_room());
-        for broker in self.brokers().filter(|b| !b.shutting_down) {
+        // Whoever is about to go comes back, as one who has gone does: both fill up what is missing. (Kafka leaves out who is about to go for
+        // the moments until it has gone, so that a topic which needs every broker cannot be created while brokers are restarted in turn.)
+        for broker in self.brokers() {
             let candidate = Candidate { id: broker.id, rack: broker.rack.clone() };
             let is_wanted = if any_has_room { broker.has_room() } else { broker.is_active() };
             if is_wanted { active.push(candidate) } else { others.push(candidate) }

@@ -181,7 +181,7 @@ fn a_broker_that_shuts_down_hands_over_and_serves_what_only_it_has() {
         shutdown 1
         show
         create new 1x2
-        create new 1x1
+        create other 1x1
         fence 1
         show
         ",
@@ -200,13 +200,14 @@ fn a_broker_that_shuts_down_hands_over_and_serves_what_only_it_has() {
               broker 2@4
               alone-0: [1] / [1] / 1 @0 .0
               t-0: [1, 2] / [2] / 2 @1 .1
-            create new 1x2 => error: Unable to replicate the partition 2 time(s): The target replication factor of 2 cannot be reached because only 1 broker(s) are registered.
-            create new 1x1 => ("new", 1, 1)
+            create new 1x2 => ("new", 1, 2)
+            create other 1x1 => ("other", 1, 1)
             fence 1 => ()
               broker 1@2 fenced
               broker 2@4
               alone-0: [1] / [1] / none @1 .1
-              new-0: [2] / [2] / 2 @0 .0
+              new-0: [2, 1] / [2] / 2 @0 .0
+              other-0: [2] / [2] / 2 @0 .0
               t-0: [1, 2] / [2] / 2 @1 .1
         "#]],
     );
@@ -281,10 +282,10 @@ fn others_lead_in_place_of_a_broker_whose_disk_is_full_where_enough_are_left() {
               new-0: [2, 3, 1] / [2, 3] / 2 @0 .0
               strict-0: [1, 2] / [1, 2] / 1 @0 .0
               strict {"min.insync.replicas": "2"}
-              three-0: [1, 2, 3] / [2, 3] / 2 @1 .1
+              three-0: [1, 2, 3] / [2, 3] / 2 @1 .2
               two-0: [1, 2] / [2] / 2 @1 .1
             disk 1 => ()
-            isr three-0 by=2 to=1,2,3 => (Some(2), 1, [1, 2, 3], 2)
+            isr three-0 by=2 to=1,2,3 => (Some(2), 1, [1, 2, 3], 3)
             elect three-0 => three-0: ()
               broker 1@2
               broker 2@4 full
@@ -295,7 +296,7 @@ fn others_lead_in_place_of_a_broker_whose_disk_is_full_where_enough_are_left() {
               new-0: [2, 3, 1] / [2, 3] / 2 @0 .0
               strict-0: [1, 2] / [1, 2] / 1 @0 .0
               strict {"min.insync.replicas": "2"}
-              three-0: [1, 2, 3] / [1, 2, 3] / 1 @2 .3
+              three-0: [1, 2, 3] / [1, 2, 3] / 1 @2 .4
               two-0: [1, 2] / [2] / 2 @1 .1
         "#]],
     );

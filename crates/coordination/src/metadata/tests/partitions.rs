@@ -38,6 +38,41 @@ fn a_leader_shrinks_and_grows_its_in_sync_replicas() {
     );
 }
 
+/// A copy of what was refused may come when the member that it names is eligible (ADR 0067).
+#[test]
+fn what_was_refused_is_refused_for_good() {
+    check(
+        &format!(
+            "
+            {TWO}
+            isr t-0 by=1 to=1
+            fence 2
+            isr t-0 by=1 to=1,2 partition-epoch=1
+            unfence 2
+            isr t-0 by=1 to=1,2 partition-epoch=1
+            show
+            isr t-0 by=1 to=1,2
+            "
+        ),
+        expect![[r#"
+            register 1 => 2
+            unfence 1 => ()
+            register 2 => 4
+            unfence 2 => ()
+            create t on=1,2 => ("t", 1, 2)
+            isr t-0 by=1 to=1 => (Some(1), 0, [1], 1)
+            fence 2 => ()
+            isr t-0 by=1 to=1,2 partition-epoch=1 => error: The new ISR contains at least one ineligible replica.
+            unfence 2 => ()
+            isr t-0 by=1 to=1,2 partition-epoch=1 => error: The given update version was invalid.
+              broker 1@2
+              broker 2@4
+              t-0: [1, 2] / [1] / 1 @0 .2
+            isr t-0 by=1 to=1,2 => (Some(1), 0, [1, 2], 3)
+        "#]],
+    );
+}
+
 #[test]
 fn changes_that_are_fenced() {
     check(
@@ -82,16 +117,16 @@ fn changes_that_are_fenced() {
             isr u-0 by=1 to=1 => error: This server does not host this topic ID.
             isr t-0 by=3 to=1 => error: Broker ID 3 is not currently registered
             isr t-0 by=1 to=1,2 member-epoch=0 => error: The new ISR contains at least one ineligible replica.
-            isr t-0 by=1 to=1 => (Some(1), 0, [1], 1)
+            isr t-0 by=1 to=1 => (Some(1), 0, [1], 2)
             register 2 run=second => 19
             isr t-0 by=1 to=1,2 => error: The new ISR contains at least one ineligible replica.
             unfence 2 => ()
-            isr t-0 by=1 to=1,2 => (Some(1), 0, [1, 2], 2)
+            isr t-0 by=1 to=1,2 => (Some(1), 0, [1, 2], 4)
             shutdown 2 => ()
             isr t-0 by=1 to=1,2 => error: The new ISR contains at least one ineligible replica.
               broker 1@2
               broker 2@19 shutting down
-              t-0: [1, 2] / [1] / 1 @0 .3
+              t-0: [1, 2] / [1] / 1 @0 .6
         "#]],
     );
 }

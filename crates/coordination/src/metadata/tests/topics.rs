@@ -318,3 +318,32 @@ fn the_cluster_holds_a_bounded_number_of_partitions() {
             .join("\n"),
     );
 }
+
+/// It comes back. Kafka counts it once it has gone.
+#[test]
+fn a_broker_that_is_about_to_go_gets_replicas_too() {
+    check_on_three(
+        "
+        shutdown 3
+        create t 2x3
+        fence 3
+        create u 1x3
+        create v 1x2
+        show
+        ",
+        expect![[r#"
+            shutdown 3 => ()
+            create t 2x3 => ("t", 2, 3)
+            fence 3 => ()
+            create u 1x3 => ("u", 1, 3)
+            create v 1x2 => ("v", 1, 2)
+              broker 1@2
+              broker 2@4
+              broker 3@6 fenced
+              t-0: [1, 2, 3] / [1, 2] / 1 @0 .0
+              t-1: [2, 1, 3] / [2, 1] / 2 @0 .0
+              u-0: [1, 2, 3] / [1, 2] / 1 @0 .0
+              v-0: [1, 2] / [1, 2] / 1 @0 .0
+        "#]],
+    );
+}
