@@ -322,15 +322,19 @@ impl Fleet {
             }
             Asked::Move { slot, partition, target, then } => {
                 self.tally.moves += u64::from(!refused);
-                let back = self.placement(slot, partition).map(|now| now.original().to_vec());
+                let original = self.placement(slot, partition).map(|now| now.original().to_vec());
                 if let Some(placed) = self.placed(slot, partition) {
                     placed.late.extend(late.then(|| target.clone()));
-                    placed.late.extend(back.filter(|_| placed.late_cancel));
+                    placed.late.extend(original.clone().filter(|_| placed.late_cancel));
                     if !refused {
                         placed.told = vec![target];
                     }
                 }
-                if let Some(next) = then {
+                if let Some(mut next) = then {
+                    // An older move may have ended since this was thought of.
+                    if let (Asked::Cancel { back, .. }, Some(original)) = (&mut *next, original) {
+                        *back = original;
+                    }
                     self.ask(*next, 0);
                 }
             }
