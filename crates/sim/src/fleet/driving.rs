@@ -125,7 +125,16 @@ impl Fleet {
         let before = std::mem::replace(&mut host.view, view);
         let view = &host.view;
         if view.availability == Availability::Offline {
-            return Ok(());
+            // What it has answered before its disk failed, in the same event, is committed.
+            return match before.availability {
+                Availability::Leading { epoch, .. } if ledger.counts(epoch) => {
+                    if let Some(copy) = ledger.copies.get_mut(broker) {
+                        copy.flushed = copy.flushed.max(view.flushed_end.min(copy.end));
+                    }
+                    promises::commits(ledger, broker, view.high_watermark)
+                }
+                _ => Ok(()),
+            };
         }
         machine.disk.quietly(|| promises::copies_agree(ledger, broker, view))?;
         let mut rose = false;

@@ -3,7 +3,8 @@
 //! controller, and whether a command whose controller was replaced meanwhile is in the log.
 
 use ottla_coordination::metadata::{
-    Command, FenceBroker, FormCluster, Image, Response, Topic, TopicChange, UnfenceBroker,
+    Command, ElectLeaders, Election, FenceBroker, FormCluster, Image, Response, Topic, TopicChange,
+    UnfenceBroker,
 };
 use ottla_record::{BrokerId, PartitionIndex};
 use ottla_storage::TopicPartition;
@@ -101,7 +102,9 @@ impl Fleet {
         let response = self.metadata.head.apply(command);
         self.metadata.log.push(command.clone());
         self.note(|| format!("command {command:?}: {response:?}"));
-        self.check_head(&before)?;
+        let accepted =
+            matches!(command, Command::ElectLeaders(ElectLeaders { election: Election::Unclean, .. }));
+        self.check_head(&before, accepted)?;
         let version = self.metadata.log.len();
         let Some((controller, _)) = self.metadata.controller else { return Ok(()) };
         let here = Site::Broker(controller);
@@ -116,7 +119,7 @@ impl Fleet {
     }
 
     /// P1, P2: what the metadata has just decided leaves nothing committed behind.
-    fn check_head(&mut self, before: &Image) -> Result<(), Violation> {
+    fn check_head(&mut self, before: &Image, accepted: bool) -> Result<(), Violation> {
         let head = self.metadata.head.clone();
         head.check_invariants().map_err(|found| broken(Invariant::LeaderInSync, found))?;
         for change in head.topic_changes(before) {
@@ -130,7 +133,7 @@ impl Fleet {
                         let mut loses = false;
                         if let (Some(before), Some(leader)) =
                             (before.partition(topic.id(), index), partition.leader)
-                            && promises::elected_out_of_sync(ledger, before, partition)?
+                            && promises::elected_out_of_sync(ledger, before, partition, accepted)?
                         {
                             ledger.elect_uncleanly(
                                 partition.leader_epoch,

@@ -236,8 +236,8 @@ pub fn marks_are_committed(ledger: &Ledger, broker: usize, view: &View) -> Verdi
     Err(broken(Invariant::CommittedIsEverywhere, found))
 }
 
-/// P7. Nobody leads who was not in sync, unless that was asked for: by the topic's configuration, or by an operator where nobody
-/// was in sync any more. True if somebody does.
+/// P7. Nobody leads who was not in sync, unless that was asked for: by the topic's configuration, or by an operator (`accepted`), who
+/// asks where nobody is in sync any more, and whose request may come late. True if somebody does.
 ///
 /// # Errors
 /// [`Invariant::ElectableHasAll`]
@@ -245,10 +245,11 @@ pub fn elected_out_of_sync(
     ledger: &Ledger,
     before: &Partition,
     after: &Partition,
+    accepted: bool,
 ) -> Result<bool, Violation> {
     let alone = after.leader.filter(|leader| after.isr == [*leader] && !before.isr.contains(leader));
     let Some(leader) = alone else { return Ok(false) };
-    if ledger.lossy || before.isr.is_empty() {
+    if ledger.lossy || accepted {
         return Ok(true);
     }
     let found = format!("broker {leader} leads and was not in sync: {before:?}, now {after:?}");
