@@ -127,7 +127,8 @@ impl Cluster {
             Checks::new(self.leader_check_interval),
             events,
         ));
-        self.tasks.spawn(joining::keep(Arc::clone(&core), self.wish.clone(), self.seeds.clone()));
+        let (wish, seeds, patience) = (self.wish.clone(), self.seeds.clone(), self.liveness.session);
+        self.tasks.spawn(joining::keep(Arc::clone(&core), Arc::clone(&elections), wish, seeds, patience));
         let pulse = Pulse {
             core: Arc::clone(&core),
             elections: Arc::clone(&elections),

@@ -45,6 +45,11 @@ impl Elections {
         (Arc::new(Self { machine, effects, wake: Notify::new() }), taken)
     }
 
+    /// Whether a leader was heard of lately.
+    pub(crate) fn hears_a_leader(&self, now: Monotonic) -> bool {
+        self.machine.lock().hears_a_leader(now)
+    }
+
     /// A leader was heard of.
     pub(crate) fn heard(&self, now: Monotonic) {
         // No need to wake the driver: its timer is early, and that is all.

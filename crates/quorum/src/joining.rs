@@ -8,10 +8,13 @@
 //! | another address | the address changes |
 //! | a learner that shall vote and has caught up | it becomes a voter |
 //! | what it wishes | none |
+//!
+//! A learner that nobody has heard of for a broker's session, and that is registered as no broker, leaves the members: it was unregistered, or
+//! never came to be one. If it comes back it finds that nobody leads it, and asks like a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::ChangeMembers;
 use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
@@ -20,6 +23,7 @@ use ottla_record::BrokerId;
 use ottla_rpc::control::{Party, v1};
 
 use crate::bootstrap::{self, Described};
+use crate::elections::Elections;
 use crate::member::{Core, Metrics, leads};
 use crate::peers::CallError;
 use crate::raft::{Member, NodeId, StoredMembership, broker_id, node_id};
@@ -30,6 +34,9 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// A node that is what it wishes to be looks again when the membership changes, and this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// A member that knows of no leader for so long may be one no longer, and asks; and so often.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(2);
+const FORGOTTEN_ASKS: Duration = Duration::from_secs(1);
 /// Questions without success after which the log says so, and again after as many.
 const QUESTIONS_PER_WARNING: u32 = 100;
 
@@ -220,35 +227,87 @@ fn standing(membership: &StoredMembership, node: BrokerId) -> Outcome {
     }
 }
 
-/// Keeps this node what it wishes to be. Runs until it is aborted.
-pub(crate) async fn keep(core: Arc<Core>, wish: Wish, seeds: bootstrap::Seeds) {
+/// Learners that nobody expects any more: registered as no broker, and not heard of for `patience`.
+pub(crate) fn departed(
+    membership: &StoredMembership,
+    is_registered: impl Fn(BrokerId) -> bool,
+    silent: impl Fn(NodeId) -> Duration,
+    patience: Duration,
+) -> BTreeSet<NodeId> {
+    let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+    let learners = membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id));
+    learners.filter(|id| !broker_id(*id).is_some_and(&is_registered) && silent(*id) >= patience).collect()
+}
+
+/// Takes those away who are gone for good, where this node leads.
+async fn dismiss(core: &Core, leads_since: Instant, patience: Duration) -> Result<(), ChangeFailure> {
+    let (metrics, image) = (core.metrics(), Arc::clone(&core.images.borrow()));
+    let term = metrics.current_term;
+    let silent = |id| {
+        let ages = core.contacts.ages(term, id, false, core.monotonic());
+        ages.silent.unwrap_or_else(|| leads_since.elapsed())
+    };
+    let gone = departed(&metrics.membership_config, |id| image.broker(id).is_some(), silent, patience);
+    if gone.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(nodes = ?gone, "these have left the cluster: they are no members of the metadata quorum any more");
+    change_members(core, ChangeMembers::RemoveNodes(gone), true).await
+}
+
+/// Keeps this node what it wishes to be and, where it leads, those out who are gone. Runs until it is aborted.
+pub(crate) async fn keep(
+    core: Arc<Core>,
+    elections: Arc<Elections>,
+    wish: Wish,
+    seeds: bootstrap::Seeds,
+    patience: Duration,
+) {
     let mut metrics = core.raft.metrics();
     let mut questions: u32 = 0;
+    let (mut leads_since, mut led_at) = (None, Instant::now());
     loop {
         metrics.borrow_and_update();
-        if next_step(&core.membership(), &wish, None) == Step::Nothing {
+        leads_since = leads(&core.metrics()).then(|| leads_since.unwrap_or_else(Instant::now));
+        let is_led = leads_since.is_some() || elections.hears_a_leader(core.monotonic());
+        if is_led {
+            led_at = Instant::now();
+        }
+        let is_forgotten = led_at.elapsed() >= FORGOTTEN_AFTER;
+        if next_step(&core.membership(), &wish, None) == Step::Nothing && !is_forgotten {
             questions = 0;
-            if leads(&core.metrics())
-                && is_joint(&core.membership())
-                && let Err(why) = finish(&core).await
-            {
-                tracing::debug!(%why, "the change of another leader is not finished yet");
+            if let Some(since) = leads_since {
+                let done = match is_joint(&core.membership()) {
+                    true => finish(&core).await,
+                    false => dismiss(&core, since, patience).await,
+                };
+                if let Err(why) = done {
+                    tracing::debug!(%why, "the change of the members is not finished yet");
+                }
             }
-            let _ = tokio::time::timeout(LOOK_AGAIN, metrics.changed()).await;
+            let look_again = if is_led { LOOK_AGAIN } else { FORGOTTEN_AFTER };
+            let _ = tokio::time::timeout(look_again, metrics.changed()).await;
             continue;
         }
         questions = questions.saturating_add(1);
-        if let Err(why) = ask(&core, &wish, &seeds).await
+        // What its own log says of a leader may be old then.
+        let known = core.leader().filter(|_| is_led);
+        if let Err(why) = ask(&core, known, &wish, &seeds).await
             && questions.is_multiple_of(QUESTIONS_PER_WARNING)
         {
             tracing::warn!("this node is not what it shall be in the metadata quorum yet: {why}");
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(if is_forgotten { FORGOTTEN_ASKS } else { ASK_AGAIN }).await;
     }
 }
 
 /// One question, to whoever leads. Where nobody does because there is no quorum yet, forms it if that is this node's to do.
-async fn ask(core: &Arc<Core>, wish: &Wish, seeds: &bootstrap::Seeds) -> Result<(), String> {
+async fn ask(
+    core: &Arc<Core>,
+    leader: Option<(Party, String)>,
+    wish: &Wish,
+    seeds: &bootstrap::Seeds,
+) -> Result<(), String> {
     if leads(&core.metrics()) {
         return match admit(core, wish.clone()).await {
             Outcome::Member(_) => Ok(()),
@@ -256,7 +315,7 @@ async fn ask(core: &Arc<Core>, wish: &Wish, seeds: &bootstrap::Seeds) -> Result<
             Outcome::Later(why) => Err(why),
         };
     }
-    let leader = match core.leader() {
+    let leader = match leader {
         Some(leader) => leader,
         None => {
             let answers = bootstrap::probe(&core.peers, &addresses(core, wish, seeds)).await;

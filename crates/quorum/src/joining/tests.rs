@@ -31,3 +31,14 @@ fn one_step_at_a_time_towards_the_wish() {
     assert_eq!(step(3, 3, 3, true, Some(11)), Step::CatchUp);
     assert_eq!(step(3, 3, 3, true, Some(10)), Step::Promote);
 }
+
+#[test]
+fn whoever_is_no_broker_and_silent_has_left() {
+    let patience = Duration::from_secs(9);
+    let gone = |registered: bool, silent: u64| {
+        departed(&membership(), |_| registered, |_| Duration::from_secs(silent), patience)
+    };
+    assert_eq!(gone(false, 9), BTreeSet::from([3]), "voters stay, whatever they are");
+    assert_eq!(gone(true, 100), BTreeSet::new(), "a broker that is away comes back");
+    assert_eq!(gone(false, 8), BTreeSet::new(), "it may be about to register");
+}

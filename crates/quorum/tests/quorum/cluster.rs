@@ -652,3 +652,19 @@ async fn a_broker_that_stops_is_fenced_when_it_is_gone() {
     nodes.kill(4).await;
     fenced(&nodes, 4, true).await;
 }
+
+/// Nobody registered it as a broker. Members that are brokers stay, however long they are away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learner_that_is_gone_leaves_the_members_and_may_come_back() {
+    let mut nodes = Nodes::start(3, 4).await;
+    let leader = nodes.leader().await;
+    let members = |nodes: &Nodes| nodes.node(leader).status().members.len();
+    nodes.kill(4).await;
+    assert_eq!(members(&nodes), 4, "it may be back in a moment");
+    eventually("three members", || (members(&nodes) == 3).then_some(())).await;
+    // Its own log says that it is one of four.
+    nodes.run_ready(4).await;
+    eventually("four members", || (members(&nodes) == 4).then_some(())).await;
+    ok(nodes.node(4), set("g", 45_001)).await;
+    nodes.converge().await;
+}
