@@ -32,8 +32,10 @@ def told(error, message):
         print("acked", number, message.partition(), message.offset(), flush=True)
 
 
+# What librdkafka says of itself, on standard error: "eos,msg", for instance.
+debug = os.environ.get("OTTLA_WRITER_DEBUG")
 producer = Producer(
-    {
+    ({"debug": debug} if debug else {}) | {
         "bootstrap.servers": bootstrap,
         "enable.idempotence": True,
         "linger.ms": 1,
@@ -46,7 +48,7 @@ producer = Producer(
         "reconnect.backoff.max.ms": 100,
         "retry.backoff.ms": 20,
         "retry.backoff.max.ms": 50,
-        "log_level": 2,
+        "log_level": 7 if debug else 2,
         "error_cb": fatal,
     }
 )

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::broker::Kind as BrokerKind;
 use crate::cluster::{Cluster, End, Plan};
@@ -108,7 +108,7 @@ struct Run {
     kinds: Vec<Kind>,
     skipped: Vec<Kind>,
     /// Over a file system of its own none of it stays on the disk that other brokers use.
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Run {
@@ -154,7 +154,7 @@ impl Run {
         };
         let writers = WRITERS.into_iter().filter_map(start).collect();
         let readers = Readers::start_all(&kafka, api.as_deref(), TOPIC, data.path())?;
-        Ok(Self { cluster, writers, readers, small_disk, kinds, skipped, _data: data })
+        Ok(Self { cluster, writers, readers, small_disk, kinds, skipped, data })
     }
 
     fn run(mut self, options: &Options) -> anyhow::Result<Report> {
@@ -321,7 +321,15 @@ impl Run {
         }
         let violations = check(&writes, &stored, PARTITIONS);
         let told: Vec<String> = violations.iter().take(20).map(Violation::to_string).collect();
-        ensure!(told.is_empty(), "{} broken promises:\n{}", violations.len(), told.join("\n"));
+        if !told.is_empty() {
+            self.cluster.terminate_all();
+            bail!(
+                "{} broken promises:\n{}\nwhat the brokers have stored is kept in {}; `ottla log dump` shows it",
+                violations.len(),
+                told.join("\n"),
+                self.data.keep().display()
+            );
+        }
         let mut doubles = 0;
         for readers in self.readers.drain(..) {
             doubles += readers.finish(&self.cluster, TOPIC, &stored)?;

@@ -31,6 +31,8 @@ enum Search {
     Storms,
     /// Random runs of a cluster.
     Cluster,
+    /// Every order of one record, three replicas and two terms.
+    Orders,
     /// The crashes of a story.
     Story(String),
 }
@@ -46,7 +48,7 @@ pub(crate) fn run(only: &str) -> anyhow::Result<()> {
     let judge = build(root, &scratch, &mutants)?;
     println!("{} mutants built in {} s", mutants.len(), started.elapsed().as_secs());
     // With no switch on, the patches must change nothing, or what follows would prove nothing.
-    for search in [Search::Storms, Search::Cluster] {
+    for search in [Search::Storms, Search::Cluster, Search::Orders] {
         let (sound, said) = judge_with(&judge, "", &search)?;
         ensure!(sound, "the simulator finds a broken promise without any mutant:\n{said}");
     }
@@ -82,6 +84,7 @@ fn judge_with(judge: &Path, mutant: &str, search: &Search) -> anyhow::Result<(bo
     let where_to_look = match search {
         Search::Storms => "storms",
         Search::Cluster => "cluster",
+        Search::Orders => "orders",
         Search::Story(story) => story,
     };
     let output = Command::new(judge).arg(where_to_look).env(VARIABLE, mutant).output()?;
@@ -172,8 +175,11 @@ impl Search {
         match (text, text.strip_prefix("story ")) {
             ("random runs", _) => Ok(Self::Storms),
             ("cluster runs", _) => Ok(Self::Cluster),
+            ("every order", _) => Ok(Self::Orders),
             (_, Some(story)) => Ok(Self::Story(story.to_owned())),
-            _ => bail!("caught by 'random runs', 'cluster runs' or 'story NAME', or several of them"),
+            _ => bail!(
+                "caught by 'random runs', 'cluster runs', 'every order' or 'story NAME', or several of them"
+            ),
         }
     }
 }
@@ -183,6 +189,7 @@ impl std::fmt::Display for Search {
         match self {
             Self::Storms => f.write_str("random runs"),
             Self::Cluster => f.write_str("cluster runs"),
+            Self::Orders => f.write_str("every order of a record"),
             Self::Story(story) => write!(f, "the crashes of story `{story}`"),
         }
     }

@@ -15,6 +15,9 @@ const SEEDS: u64 = 300;
 /// Random runs of `cluster`: those that CI makes.
 const CLUSTER_SEEDS: u64 = 270;
 
+/// Bounds of `orders`: one record, two terms, no lag, and more states than there are.
+const ONE_RECORD: [&str; 5] = ["1", "1", "0", "coarse", "100000"];
+
 /// Seeds of a story.
 const STORY_SEEDS: u64 = 4;
 
@@ -29,9 +32,10 @@ fn main() -> ExitCode {
             (Ok(from), Ok(to)) => cluster(from..to),
             _ => Err("seeds are numbers".into()),
         },
+        ["orders"] => orders(&ONE_RECORD),
         ["orders", bounds @ ..] => orders(bounds),
         [story] => crashes(story),
-        _ => Err("usage: judge storms [FROM TO] | cluster [FROM TO] | orders RECORDS ELECTIONS LAGS fine|coarse STATES | STORY".into()),
+        _ => Err("usage: judge storms [FROM TO] | cluster [FROM TO] | orders [RECORDS ELECTIONS LAGS fine|coarse STATES] | STORY".into()),
     };
     match judged {
         Ok(()) => ExitCode::SUCCESS,
