@@ -100,6 +100,21 @@ pub enum ProduceError {
     Append(#[from] AppendError),
 }
 
+impl ProduceError {
+    /// The same once more, if nothing was written and the reason passes by itself.
+    pub(crate) fn passing(&self) -> Option<Self> {
+        match *self {
+            Self::NotLeader => Some(Self::NotLeader),
+            Self::Deserted => Some(Self::Deserted),
+            Self::NotEnoughReplicas { in_sync, required } => {
+                Some(Self::NotEnoughReplicas { in_sync, required })
+            }
+            Self::Overloaded => Some(Self::Overloaded),
+            Self::TimedOut | Self::Offline | Self::Append(_) => None,
+        }
+    }
+}
+
 /// Why records were not deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

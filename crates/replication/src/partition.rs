@@ -32,6 +32,9 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// (`replica.fetch.wait.max.ms`); one that waits longer than this makes a leader without a controller refuse what it could take.
 pub const DESERTED_AFTER: Duration = Duration::from_secs(1);
 
+/// What a producer has sent behind a batch that was refused arrives within so long.
+pub const BEHIND_A_REFUSAL: Duration = Duration::from_secs(5);
+
 /// See [`FLUSH_BEHIND_INTERVAL`].
 pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 
@@ -41,7 +44,7 @@ pub const FLUSH_BEHIND_BYTES: u64 = 64 << 20;
 ///
 /// | event | leading | following | neither | offline |
 /// |---|---|---|---|---|
-/// | `Produce` | appended, or refused with nothing written; answered once its mark has passed it | `NotLeader` | `NotLeader` | `Offline` |
+/// | `Produce` | appended, or refused with nothing written, as what it follows if it is out of sequence for that; answered once its mark has passed it | `NotLeader` | `NotLeader` | `Offline` |
 /// | `Flushed` ok | flushed end rises, high watermark follows, waiters are answered, the next flush starts if anything came meanwhile | flushed end rises, high watermark follows; the next fetch may go out | flushed end rises | — |
 /// | `Flushed` failed | **offline** | **offline** | **offline** | — |
 /// | `Checkpointed` | recovery point rises; **offline** if it failed | same, unless the log was cut since it began | same | — |
@@ -103,6 +106,8 @@ pub struct Partition<W> {
     checkpoint_due: Monotonic,
     unflushed: Unflushed,
     published: Option<Marks>,
+    /// The last refusal of a producer's batch for a reason that passes by itself, and when that was.
+    refused: Option<(Monotonic, ProduceError)>,
 }
 
 /// Records in the log whose producer waits for a mark to pass them.
@@ -165,6 +170,7 @@ impl<W> Partition<W> {
             checkpoint_due: Monotonic::ZERO,
             unflushed: Unflushed::default(),
             published: None,
+            refused: None,
         }
     }
 

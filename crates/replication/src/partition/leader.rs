@@ -2,10 +2,10 @@
 
 use ottla_record::produce::ValidatedBatches;
 use ottla_record::{LeaderEpoch, Now, Offset, PartitionEpoch};
-use ottla_storage::{Append, Log};
+use ottla_storage::{Append, AppendError, Log};
 
 use super::role::Role;
-use super::{MAX_WAITING, Partition, Written};
+use super::{BEHIND_A_REFUSAL, MAX_WAITING, Partition, Written};
 use crate::effect::{DeleteRecordsError, Effect, ProduceError};
 use crate::event::{Acks, DeleteRecords, Durability, Produce};
 use crate::isr::{IsrRefused, IsrState};
@@ -20,6 +20,7 @@ impl<W> Partition<W> {
                 | Append::Duplicate { first, last, append_time },
             ) => (last.next(), Written { waiter, base_offset: first, append_time }),
             Err(error) => {
+                let error = self.refusal(error, now);
                 effects.push(Effect::Produced { waiter, outcome: Err(error) });
                 if self.log.is_poisoned() {
                     self.fail(effects);
@@ -31,6 +32,24 @@ impl<W> Partition<W> {
             (Acks::None, _) | (Acks::Leader, Durability::Os) => self.acknowledge(written, effects),
             (Acks::Leader, Durability::Fsync) => self.waiting_for_flush.add(end, deadline, written),
             (Acks::All, _) => self.waiting_for_replicas.add(end, deadline, written),
+        }
+    }
+
+    /// What a producer is told. Of several batches on their way the first may be refused for a reason that has passed when the second
+    /// arrives, which is out of sequence then. A producer that hears so takes its own batches for lost and may send again, under
+    /// a new epoch, what other partitions have (librdkafka); it hears of the reason instead, and sends both again in their order.
+    fn refusal(&mut self, error: ProduceError, now: Now) -> ProduceError {
+        match (&error, &self.refused) {
+            (
+                ProduceError::Append(AppendError::OutOfOrderSequence { expected, got, .. }),
+                Some((at, why)),
+            ) if got > expected && now.monotonic < *at + BEHIND_A_REFUSAL => why.passing().unwrap_or(error),
+            _ => {
+                if let Some(why) = error.passing() {
+                    self.refused = Some((now.monotonic, why));
+                }
+                error
+            }
         }
     }
 

@@ -245,6 +245,54 @@ fn a_leader_without_controller_and_followers_refuses_what_they_would_have_to_con
     );
 }
 
+/// What a producer has sent behind a refused batch arrives when the reason has passed.
+#[test]
+fn what_follows_a_refused_batch_hears_of_its_reason() {
+    let mut p = all_in_sync();
+    check(
+        &p.run(
+            "produce zero all seq=0
+             flushed
+             session over
+             wait 2
+             produce one all seq=1
+             session open
+             produce two all seq=2
+             produce one all seq=1
+             produce two all seq=2
+             produce four all seq=4
+             wait 5
+             produce four all seq=4",
+        ),
+        &expect![[r#"
+            > produce zero all seq=0
+              flush to 1
+              readers see 0 ≤ hw 0, flushed 0, end 1; leads 0 from 0
+            > flushed
+              readers see 0 ≤ hw 0, flushed 1, end 1; leads 0 from 0
+            > session over
+            > wait 2
+              zero: refused: this broker is cut off from the others, and another may lead the partition by now
+              checkpoint at 1
+            > produce one all seq=1
+              one: refused: this broker is cut off from the others, and another may lead the partition by now
+            > session open
+            > produce two all seq=2
+              two: refused: this broker is cut off from the others, and another may lead the partition by now
+            > produce one all seq=1
+              flush to 2
+              readers see 0 ≤ hw 0, flushed 1, end 2; leads 0 from 0
+            > produce two all seq=2
+              readers see 0 ≤ hw 0, flushed 1, end 3; leads 0 from 0
+            > produce four all seq=4
+              four: refused: this broker is cut off from the others, and another may lead the partition by now
+            > wait 5
+            > produce four all seq=4
+              four: refused: producer 9 sent sequence 4, expected 3
+        "#]],
+    );
+}
+
 #[test]
 fn a_leader_without_controller_goes_on_with_followers_and_alone() {
     let mut p = all_in_sync();
