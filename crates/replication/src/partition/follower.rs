@@ -131,15 +131,15 @@ impl<W> Partition<W> {
         self.was_cut(cut, effects);
     }
 
-    /// The log is shorter, or empty. What is left of it is durable.
+    /// The log is shorter, or empty. What is left of it is durable, unless the disk failed in the middle of it.
     fn was_cut(&mut self, cut: Result<(), TruncateError>, effects: &mut Vec<Effect<W>>) {
+        let log_end = self.log.log_end();
+        self.high_watermark = self.high_watermark.clamp(self.log.log_start(), log_end);
+        self.durable_from = self.durable_from.min(log_end);
         if cut.is_err() {
             self.fail(effects);
             return;
         }
-        let log_end = self.log.log_end();
-        self.high_watermark = self.high_watermark.clamp(self.log.log_start(), log_end);
-        self.durable_from = self.durable_from.min(log_end);
         // What was rebuilt of the producers must not hold back readers for transactions that are decided.
         self.log.high_watermark_reached(self.high_watermark);
         self.unflushed = Unflushed::default();
