@@ -265,15 +265,13 @@ pub(crate) async fn keep(
 ) {
     let mut metrics = core.raft.metrics();
     let mut questions: u32 = 0;
-    let (mut leads_since, mut led_at) = (None, Instant::now());
+    let (mut leads_since, mut unled_since) = (None, None);
     loop {
         metrics.borrow_and_update();
         leads_since = leads(&core.metrics()).then(|| leads_since.unwrap_or_else(Instant::now));
         let is_led = leads_since.is_some() || elections.hears_a_leader(core.monotonic());
-        if is_led {
-            led_at = Instant::now();
-        }
-        let is_forgotten = led_at.elapsed() >= FORGOTTEN_AFTER;
+        unled_since = (!is_led).then(|| unled_since.unwrap_or_else(Instant::now));
+        let is_forgotten = unled_since.is_some_and(|since| since.elapsed() >= FORGOTTEN_AFTER);
         if next_step(&core.membership(), &wish, None) == Step::Nothing && !is_forgotten {
             questions = 0;
             if let Some(since) = leads_since {
