@@ -251,7 +251,7 @@ fn killed_while_it_compacts_a_broker_keeps_the_last_value_of_every_key() {
     let rounds = if Kind::under_test() == Kind::Kafka { 2 } else { 8 };
     // So slow that a pass takes a second or two: it is in the middle of one, or of the exchange of segments, when it dies.
     let mut broker = spec().set("log.cleaner.io.max.bytes.per.second", "4000000").start();
-    create(&broker, "t", &[("cleanup.policy", "compact")]);
+    create(&broker, "t", &[("cleanup.policy", "compact"), ("file.delete.delay.ms", "100")]);
     let mut written = Written::default();
     for round in 0..rounds {
         written.burst(&broker, "t", "none");
@@ -264,13 +264,20 @@ fn killed_while_it_compacts_a_broker_keeps_the_last_value_of_every_key() {
         written.check(&read_by_kcat(&broker, "t"));
     }
     until_clean(&broker, "t", &written);
-    broker.terminate();
+    // Neither what the killed ones left lying nor what the last pass replaced stays for longer than its delay.
     let folder = broker.data_dir().join("t-0");
+    wait::until("the replaced files to be gone", PATIENCE, || {
+        let names = fs::read_dir(&folder)?.map(|entry| Ok(entry?.file_name().into_string().unwrap()));
+        let names: Vec<String> = names.collect::<std::io::Result<_>>()?;
+        let passing = [".cleaned", ".swap", ".deleted"];
+        let left: Vec<_> =
+            names.iter().filter(|name| passing.iter().any(|end| name.ends_with(end))).collect();
+        anyhow::ensure!(left.is_empty(), "{left:?} are left");
+        Ok(Some(()))
+    })
+    .unwrap();
+    broker.terminate();
     accepts_with_gaps(&mut Toolbox::start(), &segment_files(&folder));
-    let left = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let left: Vec<String> =
-        left.filter(|name| [".cleaned", ".swap", ".deleted"].iter().any(|end| name.ends_with(end))).collect();
-    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
