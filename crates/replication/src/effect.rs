@@ -110,6 +110,9 @@ impl ProduceError {
                 Some(Self::NotEnoughReplicas { in_sync, required })
             }
             Self::Overloaded => Some(Self::Overloaded),
+            Self::Append(AppendError::NoSpace { free, reserve }) => {
+                Some(Self::Append(AppendError::NoSpace { free, reserve }))
+            }
             Self::TimedOut | Self::Offline | Self::Append(_) => None,
         }
     }

@@ -12,6 +12,7 @@
 //! out-of-range term=2 at=5 last=1 start=7 end=9
 //! delete NAME before=3                                  before=- for the high watermark
 //! configure fsync|os    session open|over    tick    wait SECONDS    retain    swap NAME    directory fails
+//! disk full|free                                        what the file system says from its next look on, a second later
 //! ```
 
 mod elsewhere;
@@ -25,9 +26,12 @@ mod writing;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +44,8 @@ use ottla_record::{
 };
 use ottla_storage::compaction::{Cleanable, CleanedSegment, Pass, PassMemory, PassOrder};
 use ottla_storage::{
-    CheckpointJob, DirectoryLimits, FlushJob, FsDisk, Log, LogConfig, LogDirectory, LogStart,
+    CheckpointJob, DirectoryLimits, Disk, Entry, File, FlushJob, FsDisk, Log, LogConfig, LogDirectory,
+    LogStart, OpenMode, Space,
 };
 
 use crate::{
@@ -48,8 +53,50 @@ use crate::{
     FetchedOutcome, FollowerFetch, IsrRefused, IsrState, Partition, PartitionConfig, Produce, View,
 };
 
+/// The disk, with as much free space as a script says.
+#[derive(Debug)]
+struct ScriptedDisk {
+    disk: FsDisk,
+    is_full: AtomicBool,
+}
+
+impl Disk for ScriptedDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        self.disk.open(path, mode)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.disk.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_file(path)
+    }
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.remove_dir(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+    fn sync_files(&self, files: &[Arc<dyn File>]) -> Vec<io::Result<()>> {
+        self.disk.sync_files(files)
+    }
+    fn space(&self) -> io::Result<Space> {
+        let total = 1 << 30;
+        Ok(Space { total, free: if self.is_full.load(Ordering::Relaxed) { 0 } else { total } })
+    }
+    fn root(&self) -> Option<PathBuf> {
+        self.disk.root()
+    }
+}
+
 /// A partition alone in a directory of its own.
 struct Scenario {
+    disk: Arc<ScriptedDisk>,
     _dir: tempfile::TempDir,
     root: Arc<LogDirectory>,
     partition: Partition<String>,
@@ -67,10 +114,13 @@ impl Scenario {
 
     fn on(broker: i32, config: PartitionConfig) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Arc::new(FsDisk::open(dir.path().join("data")).unwrap());
+        let disk = FsDisk::open(dir.path().join("data")).unwrap();
+        let disk = Arc::new(ScriptedDisk { disk, is_full: AtomicBool::new(false) });
         let limits = DirectoryLimits { open_files: 16, reserve_bytes: Some(0) };
         let id = DirectoryId(Uuid::from_random([1; 16]));
-        let root = Arc::new(LogDirectory::open(disk, BrokerId::new(broker), id, limits).unwrap());
+        let root = Arc::new(
+            LogDirectory::open(Arc::<ScriptedDisk>::clone(&disk), BrokerId::new(broker), id, limits).unwrap(),
+        );
         let now = Now {
             monotonic: Monotonic::from_start(Duration::from_secs(1)),
             wall: Timestamp::from_millis(1_000),
@@ -79,7 +129,7 @@ impl Scenario {
         let topic = TopicId(Uuid::from_random([7; 16]));
         let (log, _) = Log::open(&root, "t-0".into(), topic, config.log.clone(), start, now).unwrap();
         let partition = Partition::new(BrokerId::new(broker), log, config.clone());
-        Self { _dir: dir, root, partition, config, now, flush: None, checkpoint: None }
+        Self { disk, _dir: dir, root, partition, config, now, flush: None, checkpoint: None }
     }
 
     /// Leads in epoch 0 with an in-sync set of its own.
@@ -136,6 +186,10 @@ impl Scenario {
                 Event::Configure(self.config.clone())
             }
             "session" => Event::InSession(words.plain[0] == "open"),
+            "disk" => {
+                self.disk.is_full.store(words.plain[0] == "full", Ordering::Relaxed);
+                return String::new();
+            }
             "tick" => Event::Tick,
             "wait" => {
                 self.later(Duration::from_secs(words.plain[0].parse().unwrap()));

@@ -143,17 +143,8 @@ impl Log {
         let incoming: InlineVec<Incoming<'_>> = incoming.collect();
         for batch in incoming.as_slice() {
             let marker = marker_of(&batch.header, batch.records)?;
-            let verdict = self.producers.check(&batch.header, marker.as_ref());
-            let verdict = match verdict {
-                // What follows a batch that found no space is out of sequence. A producer that hears so takes its own
-                // batches for lost and may send again, under a new epoch, what other partitions have; it hears of the disk instead.
-                Err(AppendError::OutOfOrderSequence { .. }) => {
-                    let bytes = incoming.as_slice().iter().map(|batch| batch.header.len() as u64).sum();
-                    self.root.space().left_after(&**self.root.disk(), bytes, now.monotonic).and(verdict)
-                }
-                verdict => verdict,
-            };
-            if let Verdict::Duplicate(known) = verdict? {
+            let verdict = self.producers.check(&batch.header, marker.as_ref())?;
+            if let Verdict::Duplicate(known) = verdict {
                 let (first, last) = (known.first_offset(), known.last_offset);
                 return Ok(Append::Duplicate { first, last, append_time: known.timestamp });
             }

@@ -28,14 +28,6 @@ impl SpaceGuard {
 
     /// Takes `bytes` from the free space, or refuses.
     pub(crate) fn take(&self, disk: &dyn Disk, bytes: u64, now: Monotonic) -> Result<(), AppendError> {
-        let left = self.left_after(disk, bytes, now)?;
-        // Two appends at once may both subtract from the same number: the next look sets it right.
-        self.free.store(left, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// What would be left of the free space after `bytes` more, or the refusal.
-    pub(crate) fn left_after(&self, disk: &dyn Disk, bytes: u64, now: Monotonic) -> Result<u64, AppendError> {
         let nanos = |time: Monotonic| u64::try_from(time.since_start().as_nanos()).unwrap_or(u64::MAX);
         if nanos(now) >= self.look_again.load(Ordering::Relaxed)
             // If the file system does not say, the write itself will.
@@ -46,7 +38,10 @@ impl SpaceGuard {
         }
         let free = self.free.load(Ordering::Relaxed);
         let left = free.checked_sub(bytes).filter(|left| *left >= self.reserve);
-        left.ok_or(AppendError::NoSpace { free, reserve: self.reserve })
+        let left = left.ok_or(AppendError::NoSpace { free, reserve: self.reserve })?;
+        // Two appends at once may both subtract from the same number: the next look sets it right.
+        self.free.store(left, Ordering::Relaxed);
+        Ok(())
     }
 
     /// True if `bytes` more than what is stored now leave the reserve alone; otherwise how much room there is.

@@ -293,6 +293,56 @@ fn what_follows_a_refused_batch_hears_of_its_reason() {
     );
 }
 
+/// The disk was full when the first one came, and is not when the second one does.
+#[test]
+fn what_follows_a_batch_that_found_no_space_hears_of_that() {
+    let mut p = alone_in_sync();
+    check(
+        &p.run(
+            "produce zero leader seq=0
+             flushed
+             disk full
+             wait 1
+             produce one leader seq=1
+             produce again leader seq=0
+             disk free
+             wait 1
+             produce two leader seq=2
+             produce one leader seq=1
+             produce two leader seq=2
+             wait 5
+             produce four leader seq=4",
+        ),
+        &expect![[r#"
+            > produce zero leader seq=0
+              flush to 3
+              readers see 0 ≤ hw 0, flushed 2, end 3; leads 1 from 1
+            > flushed
+              zero: written at 2
+              readers see 0 ≤ hw 0, flushed 3, end 3; leads 1 from 1
+            > disk full
+            > wait 1
+              checkpoint at 3
+            > produce one leader seq=1
+              one: refused: the disk is nearly full: 0 bytes are free, 0 are kept in reserve (ottla.disk.reserve.bytes)
+            > produce again leader seq=0
+              again: written at 2
+            > disk free
+            > wait 1
+            > produce two leader seq=2
+              two: refused: the disk is nearly full: 0 bytes are free, 0 are kept in reserve (ottla.disk.reserve.bytes)
+            > produce one leader seq=1
+              flush to 4
+              readers see 0 ≤ hw 0, flushed 3, end 4; leads 1 from 1
+            > produce two leader seq=2
+              readers see 0 ≤ hw 0, flushed 3, end 5; leads 1 from 1
+            > wait 5
+            > produce four leader seq=4
+              four: refused: producer 9 sent sequence 4, expected 3
+        "#]],
+    );
+}
+
 #[test]
 fn a_leader_without_controller_goes_on_with_followers_and_alone() {
     let mut p = all_in_sync();

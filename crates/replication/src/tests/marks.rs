@@ -143,13 +143,13 @@ fn segments_below_the_leaders_log_start_go() {
 
 /// The same replica after a restart, where the checkpoint says that it was committed up to `stored`.
 fn restarted(before: Scenario, stored: i64) -> Scenario {
-    let Scenario { _dir, root, partition, config, now, .. } = before;
+    let Scenario { disk, _dir, root, partition, config, now, .. } = before;
     drop(partition.into_log(&mut Vec::new()));
     let start = LogStart { recovery_point: Offset::ZERO, log_start: None, clean: false };
     let topic = TopicId(Uuid::from_random([7; 16]));
     let (log, _) = Log::open(&root, "t-0".into(), topic, config.log.clone(), start, now).unwrap();
     let partition = Partition::new(BrokerId::new(2), log, config.clone()).recalling(Offset::new(stored));
-    Scenario { _dir, root, partition, config, now, flush: None, checkpoint: None }
+    Scenario { disk, _dir, root, partition, config, now, flush: None, checkpoint: None }
 }
 
 #[test]

@@ -254,33 +254,6 @@ fn below_the_reserve_appends_are_refused_until_space_returns() {
 }
 
 #[test]
-fn what_follows_a_batch_that_found_no_space_finds_none_either() {
-    let (_dir, mut log, failure) = failing(1_000_000);
-    let stamped = |sequence| {
-        let stamp = crate::batches::stamp(7, 0, sequence);
-        validated(directory::builder(Codec::None, 1, &["v"]).producer(stamp).build().unwrap())
-    };
-    log.append_as_leader(&stamped(0), epoch(0), at(0)).unwrap();
-    failure.lock().free = Some(1_000_050);
-    let later =
-        |millis| Now { monotonic: Monotonic::ZERO + std::time::Duration::from_millis(millis), ..at(0) };
-    for sequence in [1, 2, 1] {
-        let error = log.append_as_leader(&stamped(sequence), epoch(0), later(300)).unwrap_err();
-        assert!(matches!(error, AppendError::NoSpace { .. }), "{sequence}: {error}");
-    }
-    // What is there already needs no space.
-    assert!(matches!(
-        log.append_as_leader(&stamped(0), epoch(0), later(300)).unwrap(),
-        Append::Duplicate { .. }
-    ));
-    failure.lock().free = Some(5_000_000);
-    let error = log.append_as_leader(&stamped(2), epoch(0), later(600)).unwrap_err();
-    assert!(matches!(error, AppendError::OutOfOrderSequence { .. }), "{error}");
-    log.append_as_leader(&stamped(1), epoch(0), later(600)).unwrap();
-    log.append_as_leader(&stamped(2), epoch(0), later(600)).unwrap();
-}
-
-#[test]
 fn space_is_reserved_in_growing_steps_and_given_back() {
     let (dir, mut log, failure) = failing(0);
     let path = dir.path().join("t-0/00000000000000000000.log");
