@@ -43,7 +43,7 @@ pub(crate) async fn drive(
     mut checks: Checks,
     mut events: mpsc::Receiver<Event>,
 ) {
-    let mut liveness = Liveness::new(config);
+    let mut liveness = Liveness::new(core.me.party.node, config);
     let (mut metrics, mut images) = (core.raft.metrics(), core.images.clone());
     let mut work: JoinSet<Done> = JoinSet::new();
     let (mut in_control, mut taking_control) = (false, false);

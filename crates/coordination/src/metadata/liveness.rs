@@ -22,7 +22,8 @@
 //! no answer) and one that the same incarnation answers change nothing: the session decides.
 //!
 //! A new controller grants everybody two heartbeats from its election on, and a whole session to those of whom it has never
-//! heard: it may have been cut off itself.
+//! heard: it may have been cut off itself. It has not been, and grants nobody anything, once a third broker is heard of after the
+//! election that it has heard of all the time, without a gap of two heartbeats: then silence is the silent one's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -134,6 +135,8 @@ pub enum Effect {
 /// controller.
 #[derive(Clone, Debug)]
 pub struct Liveness {
+    /// The broker of this node, of which it hears even if it hears of nobody else.
+    own: BrokerId,
     config: LivenessConfig,
     /// Since when this node is the controller.
     controller_since: Option<Monotonic>,
@@ -152,6 +155,8 @@ struct Sighting {
     noted: Monotonic,
     /// Its last heartbeat, and when that came.
     last: Option<(Monotonic, Heartbeat)>,
+    /// Since when it has been heard of without a gap of two heartbeats. Before `last`.
+    steady_since: Monotonic,
     /// When a dial was last asked for that has not come back.
     dialled: Option<Monotonic>,
     /// It is known to be dead.
@@ -161,9 +166,10 @@ struct Sighting {
 }
 
 impl Liveness {
-    /// A node that knows of nobody and is not the controller.
-    pub fn new(config: LivenessConfig) -> Self {
+    /// The node of this broker. It knows of nobody and is not the controller.
+    pub fn new(own: BrokerId, config: LivenessConfig) -> Self {
         Self {
+            own,
             config,
             controller_since: None,
             brokers: BTreeMap::new(),
@@ -194,6 +200,10 @@ impl Liveness {
             }
             Event::Heartbeat(heartbeat) => {
                 self.hear(heartbeat, now);
+                // Who is heard of for the first time tells that others could have been.
+                if self.controller_since.is_some_and(|since| now < self.grace_end(since)) {
+                    self.due = now;
+                }
                 effects.extend(self.decide(heartbeat.broker, now, image));
             }
             Event::StreamEnded { broker, epoch } => {
@@ -251,6 +261,10 @@ impl Liveness {
         // Of a registration that is not in the image yet the next heartbeat tells as much.
         let sighting = self.brokers.get_mut(&heartbeat.broker);
         if let Some(sighting) = sighting.filter(|sighting| sighting.epoch == heartbeat.epoch) {
+            let is_steady = sighting.last.is_some_and(|(before, _)| now < before + 2 * self.config.heartbeat);
+            if !is_steady {
+                sighting.steady_since = now;
+            }
             sighting.last = Some((now, heartbeat));
             sighting.gone = false;
         }
@@ -289,6 +303,20 @@ impl Liveness {
         }
     }
 
+    /// Until when a new controller grants everybody that it may have been cut off itself.
+    fn grace_end(&self, controller_since: Monotonic) -> Monotonic {
+        controller_since + 2 * self.config.heartbeat
+    }
+
+    /// Until when the silence of a broker that was heard of before means nothing, whatever its session.
+    fn grace_of(&self, id: BrokerId, controller_since: Monotonic) -> Monotonic {
+        let others = self.brokers.iter().filter(|(other, _)| **other != id && **other != self.own);
+        let steady =
+            others.filter(|(_, sighting)| sighting.last.is_some_and(|(heard, _)| heard >= controller_since));
+        let heard_since = steady.map(|(_, sighting)| sighting.steady_since).min();
+        self.grace_end(heard_since.map_or(controller_since, |since| since.min(controller_since)))
+    }
+
     /// Looks at every broker, and at when to look again.
     fn sweep(&mut self, now: Monotonic, image: &Image) -> Vec<Effect> {
         let Some(since) = self.controller_since else { return Vec::new() };
@@ -298,7 +326,8 @@ impl Liveness {
         for broker in image.brokers().filter(|broker| !broker.fenced) {
             let watched = self.brokers.get(&broker.id).filter(|sighting| sighting.asked.is_none());
             if let Some(sighting) = watched {
-                self.due = self.due.min(sighting.session_end(since, self.config));
+                let grace = self.grace_of(broker.id, since);
+                self.due = self.due.min(sighting.session_end(since, grace, self.config));
             }
         }
         effects
@@ -307,10 +336,11 @@ impl Liveness {
     /// Compares what is known of a broker with how the image has it.
     fn decide(&mut self, id: BrokerId, now: Monotonic, image: &Image) -> Option<Effect> {
         let since = self.controller_since?;
-        let config = self.config;
+        let (config, grace) = (self.config, self.grace_of(id, since));
         let sighting = self.brokers.get_mut(&id)?;
         let broker = registered(image, id, sighting.epoch)?;
-        let effect = match sighting.verdict(broker, since, now, config) {
+        let session_end = sighting.session_end(since, grace, config);
+        let effect = match sighting.verdict(broker, session_end, now, config) {
             Verdict::Dead if !broker.fenced => {
                 let announced = sighting.last.is_some_and(|(_, heartbeat)| heartbeat.wants_to_stop);
                 Effect::Fence { broker: id, epoch: broker.epoch, announced }
@@ -343,13 +373,18 @@ enum Verdict {
 
 impl Sighting {
     fn new(epoch: BrokerEpoch, now: Monotonic) -> Self {
-        Self { epoch, noted: now, last: None, dialled: None, gone: false, asked: None }
+        Self { epoch, noted: now, last: None, steady_since: now, dialled: None, gone: false, asked: None }
     }
 
     /// Until when its silence means nothing.
-    fn session_end(&self, controller_since: Monotonic, config: LivenessConfig) -> Monotonic {
+    fn session_end(
+        &self,
+        controller_since: Monotonic,
+        grace: Monotonic,
+        config: LivenessConfig,
+    ) -> Monotonic {
         match self.last {
-            Some((heard, _)) => (heard + config.session).max(controller_since + 2 * config.heartbeat),
+            Some((heard, _)) => (heard + config.session).max(grace),
             None => self.noted.max(controller_since) + config.session,
         }
     }
@@ -357,11 +392,11 @@ impl Sighting {
     fn verdict(
         &self,
         broker: &Broker,
-        controller_since: Monotonic,
+        session_end: Monotonic,
         now: Monotonic,
         config: LivenessConfig,
     ) -> Verdict {
-        if self.gone || now >= self.session_end(controller_since, config) {
+        if self.gone || now >= session_end {
             return Verdict::Dead;
         }
         let Some((heard, heartbeat)) = self.last else { return Verdict::Unclear };

@@ -8,7 +8,7 @@ use ottla_record::{Monotonic, Now, Timestamp};
 use super::*;
 use crate::metadata::liveness::{DialOutcome, Effect, Event, Heartbeat, Liveness, LivenessConfig};
 
-/// Runs a story on a cluster of living brokers 1 to 3. A line is a time and what happens then:
+/// Runs a story of node 1 on a cluster of living brokers 1 to 3. A line is a time and what happens then:
 ///
 /// `controller`, `lost`, `tick`, `beat ID [epoch=N] [version=N] [flush=MS] [unready] [stop]`, `end ID [epoch=N]`,
 /// `dialled ID refused|same|other|unknown`, or `image COMMAND`. What the machine asks for stands after `=>`.
@@ -16,7 +16,7 @@ fn story(script: &str, expected: Expect) {
     let mut image = cluster_of(3);
     let config =
         LivenessConfig { session: Duration::from_millis(1500), heartbeat: Duration::from_millis(300) };
-    let mut liveness = Liveness::new(config);
+    let mut liveness = Liveness::new(BrokerId::new(1), config);
     let mut out = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (at, what) = line.split_once(' ').unwrap();
@@ -148,9 +148,9 @@ fn a_process_that_died_is_fenced_as_soon_as_its_address_refuses() {
             0 controller => dial 1@2, dial 2@4, dial 3@6 (next 1500)
             10 beat 1 =>  (next 1500)
             10 beat 2 =>  (next 1500)
-            10 beat 3 =>  (next 1500)
-            100 end 2 => dial 2@4 (next 1500)
-            101 dialled 2 refused => fence 2@4 (next 1500)
+            10 beat 3 =>  (next 1510)
+            100 end 2 => dial 2@4 (next 1510)
+            101 dialled 2 refused => fence 2@4 (next 1510)
             102 image fence 2 =>  (next 1510)
             103 dialled 2 refused =>  (next 1510)
         "#]],
@@ -306,6 +306,60 @@ fn a_new_controller_starts_warm_and_dials_everybody() {
 }
 
 #[test]
+fn a_new_controller_that_hears_of_a_third_one_as_before_waits_for_nobody() {
+    // Broker 2 has always been heard of, so it was broker 3 that fell silent.
+    story(
+        "
+        0 beat 3
+        0 beat 2
+        300 beat 2
+        600 beat 2
+        900 beat 2
+        1200 beat 2
+        1300 controller
+        1500 beat 1
+        1500 beat 2
+        ",
+        expect![[r#"
+            0 beat 3 =>  (next never)
+            0 beat 2 =>  (next never)
+            300 beat 2 =>  (next never)
+            600 beat 2 =>  (next never)
+            900 beat 2 =>  (next never)
+            1200 beat 2 =>  (next never)
+            1300 controller => dial 1@2, dial 2@4, dial 3@6 (next 1900)
+            1500 beat 1 =>  (next 1900)
+            1500 beat 2 => fence 3@6 (next 3000)
+        "#]],
+    );
+    // Its own broker proves nothing, nor does one that was away too.
+    story(
+        "
+        0 beat 3
+        0 beat 2
+        1200 beat 1
+        1300 controller
+        1500 beat 1
+        1600 beat 2
+        1800 beat 1
+        1899 tick
+        1900 tick
+        ",
+        expect![[r#"
+            0 beat 3 =>  (next never)
+            0 beat 2 =>  (next never)
+            1200 beat 1 =>  (next never)
+            1300 controller => dial 1@2, dial 2@4, dial 3@6 (next 1900)
+            1500 beat 1 =>  (next 1900)
+            1600 beat 2 =>  (next 1900)
+            1800 beat 1 =>  (next 1900)
+            1899 tick =>  (next 1900)
+            1900 tick => fence 3@6 (next 3100)
+        "#]],
+    );
+}
+
+#[test]
 fn a_new_controller_that_heard_of_nobody_waits_for_a_session() {
     story(
         "
@@ -356,8 +410,8 @@ fn only_the_controller_acts_and_a_lost_command_is_asked_for_again() {
             10700 lost =>  (next never)
             20000 tick =>  (next never)
             20000 controller => dial 1@2, dial 2@4, dial 3@6 (next 20600)
-            20000 beat 1 =>  (next 20600)
-            20000 beat 2 =>  (next 20600)
+            20000 beat 1 =>  (next 21500)
+            20000 beat 2 =>  (next 21500)
             21500 tick => fence 1@2, fence 2@4, fence 3@6 (next 23000)
             22000 beat 1 =>  (next 23000)
             22000 beat 2 =>  (next 23000)
