@@ -67,6 +67,8 @@ pub struct Plan {
     pub controllers: usize,
     /// Each broker in a network namespace of its own, so that links can be cut; on loopback otherwise.
     pub own_network: bool,
+    /// Settings of single brokers.
+    pub own_settings: Vec<(i32, String, String)>,
     /// Where data is kept, a folder for each broker named by its id; gone with the cluster when `None`.
     pub data_dir: Option<PathBuf>,
     /// The data directories of single brokers.
@@ -84,6 +86,7 @@ impl Plan {
             voters: brokers.min(3),
             controllers: 0,
             own_network: false,
+            own_settings: Vec::new(),
             data_dir: None,
             data_dirs: Vec::new(),
             first_ports: None,
@@ -101,6 +104,13 @@ impl Plan {
     #[must_use]
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.spec = self.spec.set(key, value);
+        self
+    }
+
+    /// Sets one configuration value of one broker.
+    #[must_use]
+    pub fn set_of(mut self, id: i32, key: &str, value: impl ToString) -> Self {
+        self.own_settings.push((id, key.to_owned(), value.to_string()));
         self
     }
 
@@ -124,7 +134,9 @@ impl Plan {
         let start = |place: Place| {
             let own = self.data_dirs.iter().find(|(id, _)| *id == place.id).map(|(_, folder)| folder.clone());
             let data_dir = own.or_else(|| Some(self.data_dir.as_ref()?.join(place.id.to_string())));
-            Broker::spawn(Spec { place: Some(place), data_dir, ..self.spec.clone() })
+            let settings = self.own_settings.iter().filter(|(id, ..)| *id == place.id);
+            let spec = settings.fold(self.spec.clone(), |spec, (_, key, value)| spec.set(key, value));
+            Broker::spawn(Spec { place: Some(place), data_dir, ..spec })
         };
         // At once: a voter gives up if the others are long in coming, and Kafka formats a directory for seconds.
         let mut brokers: Vec<Broker> = thread::scope(|scope| {

@@ -33,6 +33,8 @@ pub struct FetchItem<'a> {
     pub max_bytes: usize,
     /// The leader epoch the client knows, if it told (KIP-320).
     pub current_leader_epoch: Option<LeaderEpoch>,
+    /// False where the client is sent to another replica: the partition is checked, and nothing of it is read.
+    pub is_read: bool,
 }
 
 /// Bounds of a fetch over all its partitions.
@@ -132,8 +134,8 @@ impl Node {
         items
             .map(|item| {
                 let host = topics.topic(item.topic).and_then(|topic| topic.partition(item.partition))?;
-                let max_bytes = item.max_bytes.min(left);
-                let fetched = read_current(host, &item, options, max_bytes, empty)?;
+                let max_bytes = if item.is_read { item.max_bytes.min(left) } else { 0 };
+                let fetched = read_current(host, &item, options, max_bytes, empty && item.is_read)?;
                 if let Some(slice) = &fetched.slice {
                     left = left.saturating_sub(slice.len);
                     empty = false;

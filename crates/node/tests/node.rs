@@ -198,7 +198,7 @@ async fn produce_to(
 
 fn item(topic: &str, offset: i64) -> FetchItem<'_> {
     let topic = TopicKey::Name(topic);
-    FetchItem { topic, partition: 0, offset, max_bytes: 1 << 20, current_leader_epoch: None }
+    FetchItem { topic, partition: 0, offset, max_bytes: 1 << 20, current_leader_epoch: None, is_read: true }
 }
 
 const OPTIONS: FetchOptions =

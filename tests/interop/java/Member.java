@@ -10,7 +10,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
  * One member of a consumer group with Kafka's own client: `Member BOOTSTRAP GROUP TOPIC PROTOCOL NAME`, one line of JSON an
- * event, until SIGTERM. What the events mean is said in tests/src/interop/member.rs.
+ * event, until SIGTERM. The environment's CLIENT_RACK is its rack. What the events mean is said in tests/src/interop/member.rs.
  */
 public final class Member {
     private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
@@ -60,6 +60,8 @@ public final class Member {
         configs.put("bootstrap.servers", args[0]);
         configs.put("group.id", args[1]);
         configs.put("client.id", args[4]);
+        String rack = System.getenv("CLIENT_RACK");
+        if (rack != null) configs.put("client.rack", rack);
         configs.put("auto.offset.reset", "earliest");
         configs.put("enable.auto.commit", false);
         configs.put("max.poll.records", 50);

@@ -37,6 +37,7 @@ mod kill_nine;
 mod lifecycle;
 mod metrics;
 mod quorum_tools;
+mod racks;
 mod reload;
 mod rolling_restart;
 mod rust_client;

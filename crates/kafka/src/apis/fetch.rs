@@ -45,9 +45,9 @@ pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
     let near = near::replicas(&call, &rack, wants);
     // Who is sent elsewhere need not wait here.
     let outcomes = if max_wait.is_zero() || wants.is_empty() || near.is_some() {
-        Some(node.fetch(asking.options, items(wants)))
+        Some(node.fetch(asking.options, items(wants, near.as_deref())))
     } else {
-        node.fetch_if_enough(asking.options, items(wants), asking.min_bytes)
+        node.fetch_if_enough(asking.options, items(wants, None), asking.min_bytes)
     };
     if let Some(outcomes) = outcomes {
         return Ok(Reply::Ready(answer(&call, &fetch, outcomes, near.as_deref())?));
@@ -55,7 +55,7 @@ pub(crate) fn handle(mut call: Call) -> Result<Reply, Refusal> {
     Ok(Reply::LongPoll(Box::pin(async move {
         let node = Arc::clone(&call.front.node);
         let deadline = node.clock().now().monotonic + max_wait;
-        let items: Vec<FetchItem<'_>> = items(fetch.wants()).collect();
+        let items: Vec<FetchItem<'_>> = items(fetch.wants(), None).collect();
         let outcomes = node.fetch_wait(asking.options, &items, asking.min_bytes, deadline).await;
         answer(&call, &fetch, outcomes, None)
     })))
@@ -96,14 +96,24 @@ impl Fetch {
     }
 }
 
-fn items(wants: &[Want]) -> impl Iterator<Item = FetchItem<'_>> + Clone {
-    wants.iter().map(|want| FetchItem {
+/// What is to be read: of partitions whose reader is sent to another replica, nothing.
+fn items<'a>(
+    wants: &'a [Want],
+    near: Option<&'a [Option<BrokerId>]>,
+) -> impl Iterator<Item = FetchItem<'a>> + Clone {
+    wants.iter().enumerate().map(move |(at, want)| FetchItem {
         topic: want.topic.key(),
         partition: want.partition,
         offset: want.offset,
         max_bytes: usize::try_from(want.max_bytes).unwrap_or(0),
         current_leader_epoch: LeaderEpoch::from_wire(want.current_leader_epoch),
+        is_read: sent_to(near, at).is_none(),
     })
+}
+
+/// The replica that a reader of the partition at this place is sent to.
+fn sent_to(near: Option<&[Option<BrokerId>]>, at: usize) -> Option<BrokerId> {
+    near.and_then(|near| near.get(at).copied()).flatten()
 }
 
 fn answer(
@@ -117,11 +127,10 @@ fn answer(
     let mut tellings = Vec::with_capacity(outcomes.len());
     let mut answered = Vec::with_capacity(outcomes.len());
     for (at, (want, outcome)) in fetch.wants().iter().zip(outcomes).enumerate() {
-        let (mut data, mut slice) = partition(want.partition, outcome);
-        let sent_to = near.and_then(|near| near.get(at).copied()).flatten();
+        let (mut data, slice) = partition(want.partition, outcome);
+        let sent_to = sent_to(near, at);
         if let Some(replica) = sent_to.filter(|_| !data.error_code.is_error()) {
             data.preferred_read_replica = replica.get();
-            slice = None;
         }
         if answer::wants_leader(call, data.error_code) {
             let leaders = leaders.get_or_insert_with(|| Leaders::new(&call.front));

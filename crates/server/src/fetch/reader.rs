@@ -377,6 +377,7 @@ impl Reader {
             offset: cursor.next.get(),
             max_bytes: self.options.max_bytes,
             current_leader_epoch: None,
+            is_read: true,
         };
         let outcome = self.front.node.fetch(self.options, once(item)).pop();
         let mut fetched = outcome.unwrap_or(Err(FetchError::Storage))?;
