@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::calls::Calls;
 use crate::peers::Peers;
 use crate::publish::Packers;
+use crate::subscribe::Streams;
 
 /// Name of the listener in the configuration and in the metrics.
 const LISTENER: &str = "API";
@@ -28,6 +29,8 @@ pub struct Front {
     pub(crate) packers: Packers,
     /// Brokers that requests are handed on to.
     pub(crate) peers: Peers,
+    /// Streams that play members of groups.
+    pub(crate) streams: Streams,
 }
 
 /// Bounds on what one client may hold of this process.
@@ -54,6 +57,7 @@ impl Front {
             shared,
             packers: Packers::new(),
             peers: Peers::default(),
+            streams: Streams::default(),
         })
     }
 }

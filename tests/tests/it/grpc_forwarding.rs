@@ -11,7 +11,7 @@ use it::cluster::{Cluster, Plan};
 use it::raw::error;
 use it::tools::{self, Tool};
 use it::wait;
-use ottla_client::{Client, GroupConsumer};
+use ottla_client::{Client, GroupConsumer, Offset, Reassignment};
 
 const TOPIC: &str = "numbers";
 /// By single calls, and by one stream.
@@ -224,6 +224,51 @@ fn a_static_member_in_rust_is_back_when_its_coordinator_dies() {
     until_read(99, REJOINED_WITHIN);
     roles.cluster.restart(roles.next);
     roles.cluster.wait_in_sync(TOPIC);
+}
+
+/// Nobody dies: the broker that holds the member's stream goes on, and has nothing more to do with the group.
+#[test]
+fn a_member_follows_its_coordinator_to_another_broker() {
+    let Some(roles) = Roles::begin() else { return };
+    let Roles { cluster, leader, next, third } = &roles;
+    let group = roles.group_of(*next);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = runtime
+        .block_on(Client::connect(format!("http://{}", cluster.broker(*third).api_address())))
+        .unwrap();
+    let _runtime = runtime.enter();
+    let mut member = client.group(group.as_str()).topic(TOPIC).manual_commit().build().unwrap();
+    let mut read_and_commit = |end: i64, within: Duration| {
+        let work = async {
+            loop {
+                let next = tokio::time::timeout(Duration::from_millis(50), member.next()).await;
+                next.ok().flatten().transpose().unwrap();
+                let is_there = member.position(TOPIC, 0) == Some(Offset::new(end));
+                if is_there && member.commit().await.is_ok() {
+                    break member.member_id().unwrap().to_owned();
+                }
+            }
+        };
+        runtime.block_on(async { tokio::time::timeout(within, work).await }).expect("the records come")
+    };
+    roles.publish(0..50);
+    let name = read_and_commit(50, WITHIN);
+
+    const OFFSETS: &str = "__consumer_offsets";
+    let partitions = cluster.view(Some(OFFSETS)).unwrap().partitions.len();
+    let away = (0..i32::try_from(partitions).unwrap())
+        .map(|partition| Reassignment::to(OFFSETS, partition, [*third, *leader]));
+    let away: Vec<_> = away.collect();
+    let outcomes = runtime.block_on(client.admin().alter_reassignments(&away, false)).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.outcome.is_ok()), "{outcomes:?}");
+    wait::until("another coordinator", WITHIN, || Ok((cluster.coordinator(&group) != *next).then_some(())))
+        .unwrap();
+
+    roles.publish(50..100);
+    assert_eq!(read_and_commit(100, REJOINED_WITHIN), name, "it is the same member");
+    let coordinator = cluster.broker(cluster.coordinator(&group));
+    let committed = coordinator.connect().committed(&group, TOPIC, 1).unwrap();
+    assert_eq!(committed, BTreeMap::from([(0, 100)]));
 }
 
 /// A member in Python.

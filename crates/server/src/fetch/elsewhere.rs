@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ottla_node::FetchOptions;
 use ottla_node::record::{BrokerId, Offset, PartitionIndex, TopicId};
+use ottla_node::replication::Availability;
+use ottla_node::{FetchOptions, TopicKey};
 use ottla_rpc::v1::log_client::LogClient;
 use ottla_rpc::v1::position::At;
 use ottla_rpc::{KafkaError, v1};
@@ -294,9 +295,20 @@ impl Elsewhere {
         match topic.partition(PartitionIndex::new(distant.partition)).map(|partition| partition.leader) {
             None => Leader::Gone,
             Some(None) => Leader::Nobody,
-            Some(Some(leader)) if leader == self.front.node.id() => Leader::Here,
+            Some(Some(leader)) if leader == self.front.node.id() => {
+                // Between the metadata and the log there is a moment in which nobody leads yet.
+                if self.leads(distant) { Leader::Here } else { Leader::Nobody }
+            }
             Some(Some(leader)) => Leader::There(leader),
         }
+    }
+
+    /// Whether this broker's log can be read, or has failed for good.
+    fn leads(&self, distant: &Distant) -> bool {
+        let topics = self.front.node.topics();
+        let topic = topics.topic(TopicKey::Id(distant.topic_id));
+        let host = topic.and_then(|topic| topic.partition(distant.partition));
+        host.is_ok_and(|host| !matches!(host.view().availability, Availability::NotLeading { .. }))
     }
 
     fn join(&mut self, leader: BrokerId, distant: Distant) {

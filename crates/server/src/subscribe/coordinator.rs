@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_node::Isolation;
 use ottla_node::coordination::group::record::CommittedOffset;
 use ottla_node::coordination::group::request::{
     ClientFacts, CommitOffsets, CommitPartition, CommitTopic, ConsumerHeartbeat, FetchOffsets,
@@ -15,6 +14,7 @@ use ottla_node::coordination::group::{
     GroupError, GroupId, InstanceId, MemberEpoch, MemberId, Request, Response,
 };
 use ottla_node::record::{LeaderEpoch, Offset, PartitionIndex, TopicId, Uuid};
+use ottla_node::{CoordinatorError, CoordinatorKey, Isolation};
 use ottla_rpc::{KafkaError, v1};
 
 use crate::errors::{self, Failure};
@@ -76,7 +76,7 @@ impl Coordinator {
             Ok(Response::ConsumerHeartbeat(Ok(beat))) => self.beaten(beat),
             Ok(Response::ConsumerHeartbeat(Err(error))) => refusal(&error),
             Ok(_) => Reply::Refused(errors::mismatch()),
-            Err(error) => Reply::Busy(errors::coordinator(&error)),
+            Err(error) => self.unanswered(error).await,
         }
     }
 
@@ -112,7 +112,7 @@ impl Coordinator {
             Ok(Response::FetchOffsets(Ok(fetched))) => fetched,
             Ok(Response::FetchOffsets(Err(error))) => return refusal(&error),
             Ok(_) => return Reply::Refused(errors::mismatch()),
-            Err(error) => return Reply::Busy(errors::coordinator(&error)),
+            Err(error) => return self.unanswered(error).await,
         };
         let mut committed = match committed(fetched) {
             Ok(committed) => committed,
@@ -180,7 +180,7 @@ impl Coordinator {
             Ok(Response::CommitOffsets(Ok(outcomes))) => outcomes,
             Ok(Response::CommitOffsets(Err(error))) => return refusal(&error),
             Ok(_) => return Reply::Refused(errors::mismatch()),
-            Err(error) => return Reply::Busy(errors::coordinator(&error)),
+            Err(error) => return self.unanswered(error).await,
         };
         let mut results: BTreeMap<(TopicRef, PartitionIndex), Result<(), GroupError>> = BTreeMap::new();
         for TopicOutcome { topic, partitions } in outcomes {
@@ -210,6 +210,19 @@ impl Coordinator {
             }
         }
         Reply::Left
+    }
+
+    /// Why there is no answer: the group may have become another broker's.
+    async fn unanswered(&self, error: CoordinatorError) -> Reply {
+        let failure = errors::coordinator(&error);
+        if !matches!(error, CoordinatorError::NotCoordinator | CoordinatorError::NotAvailable) {
+            return Reply::Busy(failure);
+        }
+        let node = &self.front.node;
+        match node.coordinator(CoordinatorKey::Group(self.group.as_str())).await {
+            Ok(broker) if broker != node.id() => Reply::Moved(failure),
+            _ => Reply::Absent(failure),
+        }
     }
 
     /// A heartbeat that changes nothing.

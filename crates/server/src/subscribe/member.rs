@@ -11,7 +11,8 @@
 //! | `release` | ignored | ignored | given back; coordinator told; goes on with the newest assignment |
 //! | the time for `release` is over | – | – | the same, and `lost` |
 //! | the coordinator does not know the member | joins again | everything `lost`; joins again | everything `lost`; joins again |
-//! | the coordinator is not there | asks again after [`BACKOFF`] | the same | the same |
+//! | the coordinator is not there | asks again after [`BACKOFF`], for [`PATIENCE`]; then the stream ends | the same | the same |
+//! | another broker coordinates the group | the stream ends | the same | the same |
 //! | a commit | refused | of owned partitions: to the coordinator | the same |
 //! | the client leaves | leaves | answers commits, leaves | the same |
 //!
@@ -32,6 +33,9 @@ use crate::errors::Failure;
 const BEAT: Duration = Duration::from_millis(500);
 /// How long to wait before asking again a coordinator that was not there.
 const BACKOFF: Duration = Duration::from_millis(100);
+/// How long a coordinator is asked again that is not there. Then the stream ends, and the client looks for another broker: this
+/// one may be cut off from all that know better.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait before a partition that could not be read is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Commits that wait for the coordinator. Past that the client's next request is not read.
@@ -110,8 +114,12 @@ pub(super) enum Reply {
     Left,
     /// It does not know the member, or not in this epoch.
     Fenced(Failure),
-    /// It is not there now.
+    /// It cannot answer yet.
     Busy(Failure),
+    /// It is not there now.
+    Absent(Failure),
+    /// It is another broker now, to which the client has to go: what it says to the member cannot be heard here.
+    Moved(Failure),
     /// It refuses, and will again.
     Refused(Failure),
 }
@@ -173,6 +181,8 @@ pub(super) struct Member {
     next_beat: Monotonic,
     /// Before this the coordinator is left alone.
     quiet_until: Monotonic,
+    /// Since when the coordinator has not been there.
+    absent_since: Option<Monotonic>,
     credit: Option<i64>,
     leaving: bool,
     /// Why the stream ends once the member has left.
@@ -222,6 +232,7 @@ impl Member {
             commits: VecDeque::new(),
             next_beat: now,
             quiet_until: now,
+            absent_since: None,
             credit,
             leaving: false,
             failure: None,
@@ -292,6 +303,7 @@ impl Member {
 
     fn replied(&mut self, reply: Reply, now: Monotonic, effects: &mut Vec<Effect>) {
         let Some(calling) = self.calling.take() else { return };
+        let absent_since = self.absent_since.take();
         match (reply, calling) {
             (Reply::Beaten { epoch, interval, assignment }, Calling::Heartbeat) => {
                 self.next_beat = now + interval.min(BEAT);
@@ -312,6 +324,19 @@ impl Member {
                 // A commit is answered: whether it is worth another try is for the client to say, which may have newer
                 // offsets by then.
                 self.answer_call(calling, &failure, effects);
+            }
+            (Reply::Absent(failure), calling) => {
+                let since = absent_since.unwrap_or(now);
+                self.absent_since = Some(since);
+                self.quiet_until = now + BACKOFF;
+                self.answer_call(calling, &failure, effects);
+                if now >= since + PATIENCE {
+                    self.end_with(failure, effects);
+                }
+            }
+            (Reply::Moved(failure), calling) => {
+                self.answer_call(calling, &failure, effects);
+                self.end_with(failure, effects);
             }
             (Reply::Refused(failure), Calling::Commit { id, partitions, refused }) => {
                 let each = partitions
@@ -602,6 +627,12 @@ impl Member {
     fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
         self.leaving = true;
+    }
+
+    /// Ends without leaving: the group is to know the member when it comes back.
+    fn end_with(&mut self, failure: Failure, effects: &mut Vec<Effect>) {
+        self.failure.get_or_insert(failure);
+        self.end(effects);
     }
 
     fn end(&mut self, effects: &mut Vec<Effect>) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `member` | the member's logic (pure) |
 //! | `session` | the task that carries it out: the client's requests, the coordinator's answers, records, time |
+//! | `streams` | which stream plays a member: the newest |
 //! | `coordinator` | what the member asks of the node's coordinators, and in what words |
 //!
 //! A member needs a task of its own: it must go on while the client takes nothing, when HTTP/2 polls no body.
@@ -11,6 +12,7 @@
 mod coordinator;
 mod member;
 mod session;
+mod streams;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ use crate::positions;
 use crate::subscribe::coordinator::Coordinator;
 use crate::subscribe::member::Plan;
 use crate::subscribe::session::Session;
+
+pub(crate) use crate::subscribe::streams::Streams;
 
 /// Messages that lie ready for a client that has not taken them yet.
 const READY_MESSAGES: usize = 1;

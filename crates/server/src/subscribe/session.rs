@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use ottla_node::record::Monotonic;
 use ottla_node::{FetchOptions, Isolation};
-use ottla_rpc::v1;
 use ottla_rpc::v1::subscribe_request::Request;
 use ottla_rpc::v1::subscribe_response::Event as Told;
+use ottla_rpc::{KafkaError, v1};
 use prost::Message as _;
 use tokio::sync::mpsc::{Permit, Sender};
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::errors::{self, Failure, invalid};
@@ -67,22 +68,45 @@ impl Session {
         }
     }
 
-    /// Goes on until the member has left.
+    /// Goes on until the member has left, or another stream plays it.
     pub(super) async fn run(mut self, requests: Streaming<v1::SubscribeRequest>) {
+        let (group, member) = (self.coordinator.group.clone(), self.coordinator.member.clone());
+        let turn = self.front.streams.take(group, member).await;
+        let superseded = turn.superseded().clone();
         let mut requests = Some(requests);
         self.handle(Event::Tick);
         while self.ended.is_none() {
+            if superseded.is_cancelled() {
+                self.give_way();
+                break;
+            }
             // When the broker stops, the answer's body says so to the client.
             if self.sender.is_closed() || self.front.stopping.is_cancelled() {
-                return self.leave().await;
+                // Its successor will speak for it.
+                let _left = superseded.run_until_cancelled(self.leave()).await;
+                return self.work.shutdown().await;
             }
-            self.step(&mut requests).await;
+            self.step(&mut requests, &superseded).await;
         }
+        // What has been asked and not answered is in the coordinator's hands, or never will be.
+        self.work.shutdown().await;
+        drop(turn);
         self.close().await;
     }
 
+    /// Another stream plays the member. Whoever is at the end of this one, if anybody, may know.
+    fn give_way(&mut self) {
+        let why = "the member has come back over another stream";
+        self.outbox.clear();
+        self.ended = Some(Err(Failure::new(KafkaError::FENCED_MEMBER_EPOCH, why)));
+    }
+
     /// Waits for the next thing to happen, and handles it.
-    async fn step(&mut self, requests: &mut Option<Streaming<v1::SubscribeRequest>>) {
+    async fn step(
+        &mut self,
+        requests: &mut Option<Streaming<v1::SubscribeRequest>>,
+        superseded: &CancellationToken,
+    ) {
         // What waits to be told holds the client's next request back, or it could make this queue grow without end.
         let takes_requests = self.member.takes_requests() && self.outbox.is_empty();
         let wakes = until(&self.front, self.member.next_deadline());
@@ -91,6 +115,7 @@ impl Session {
         let event = tokio::select! {
             biased;
             () = stopping.cancelled() => None,
+            () = superseded.cancelled() => None,
             () = self.sender.closed() => None,
             Some(event) = self.work.join_next() => Some(event.unwrap_or_else(gone)),
             request = next(requests), if takes_requests => asked_for(&self.front, request, requests),
@@ -159,7 +184,7 @@ impl Session {
     }
 
     /// The client has gone: what it committed is committed, then the member leaves.
-    async fn leave(mut self) {
+    async fn leave(&mut self) {
         self.handle(Event::Leave);
         let leaving = async {
             while self.ended.is_none() {

@@ -253,6 +253,30 @@ fn a_coordinator_that_is_not_there_is_asked_again_and_told_anew_what_is_owned() 
 }
 
 #[test]
+fn a_coordinator_that_stays_away_or_has_moved_ends_the_stream_and_the_member_stays_in_the_group() {
+    let away = || Failure::new(KafkaError::NOT_COORDINATOR, "not here");
+    // The time counts from the first answer that it is not there, and anew once it was there again.
+    let mut story = Story::owning(&[0]);
+    story.after(500).event(Event::Reply(Reply::Absent(away()))).after(4_000);
+    story.event(Event::Reply(Reply::Busy(busy()))).after(100).event(Event::Reply(Reply::Absent(away())));
+    story.after(4_900).event(Event::Reply(Reply::Absent(away()))).after(100);
+    story.event(Event::Reply(Reply::Absent(away()))).check(&expect![[r#"
+        heartbeat in epoch 1
+        heartbeat in epoch 1, owning [0]
+        heartbeat in epoch 1, owning [0]
+        heartbeat in epoch 1, owning [0]
+        heartbeat in epoch 1, owning [0]
+        end with NOT_COORDINATOR
+    "#]]);
+    let mut story = Story::owning(&[0]);
+    story.commit(1, 0).commit(2, 0).event(Event::Reply(Reply::Moved(away()))).check(&expect![[r#"
+        commit [0] in epoch 1
+        > committed 1 ["NOT_COORDINATOR"]
+        end with NOT_COORDINATOR
+    "#]]);
+}
+
+#[test]
 fn commits_wait_for_one_another_and_for_heartbeats() {
     let mut story = Story::owning(&[0]);
     story.commit(1, 0).commit(2, 0).after(500).check(&expect![[r#"
