@@ -7,11 +7,12 @@
 //! record late. What must hold in the end: every stored record was given to a member of each group, everything is
 //! committed, and no commit that a member was told of has gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
@@ -24,6 +25,8 @@ use crate::{project, wait};
 const MEMBERS: [&str; 2] = ["1", "2"];
 /// Lines that wait for us. A member that nobody listens to stops.
 const WAITING: usize = 1 << 16;
+/// What members said last is kept for the story of a failure.
+const LATELY: usize = 60;
 /// A member that was cut off needs its session's time, and its client's back-off, to be back.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
 
@@ -36,6 +39,9 @@ pub(super) struct Readers {
     /// The highest offsets that members were told are committed.
     committed: BTreeMap<i32, i64>,
     doubles: usize,
+    /// What members said last beside their records, and when.
+    lately: VecDeque<(Duration, String)>,
+    began: Instant,
     /// What a member said that must not happen. It stays, however often somebody asks.
     failed: Option<String>,
 }
@@ -85,6 +91,8 @@ impl Readers {
             given: BTreeSet::new(),
             committed: BTreeMap::new(),
             doubles: 0,
+            lately: VecDeque::new(),
+            began: Instant::now(),
             failed: None,
         })
     }
@@ -93,6 +101,7 @@ impl Readers {
     pub(super) fn listen(&mut self) -> anyhow::Result<()> {
         while let Ok((member, event)) = self.heard.try_recv() {
             let event = event.unwrap_or_else(|error| Event::Failed { error });
+            self.remember(&member, &event);
             match event {
                 Event::Record { partition, offset } => {
                     self.doubles += usize::from(!self.given.insert((partition, offset)));
@@ -117,6 +126,41 @@ impl Readers {
         Ok(())
     }
 
+    /// For the story of a failure.
+    fn remember(&mut self, member: &str, event: &Event) {
+        if !matches!(event, Event::Record { .. } | Event::Committed { .. }) {
+            self.lately.push_back((self.began.elapsed(), format!("{member}: {event:?}")));
+            if self.lately.len() > LATELY {
+                self.lately.pop_front();
+            }
+        }
+    }
+
+    /// What is missing, the whole of it in short, and what members said last.
+    fn account_of(&self, places: &BTreeSet<(i32, i64)>) -> String {
+        let mut missing: BTreeMap<i32, (usize, i64, i64)> = BTreeMap::new();
+        for (partition, offset) in places.difference(&self.given) {
+            let (count, _, last) = missing.entry(*partition).or_insert((0, *offset, *offset));
+            *count += 1;
+            *last = *offset;
+        }
+        let mut account = String::new();
+        for (partition, (count, first, last)) in missing {
+            let given = self.given.range((partition, 0)..=(partition, i64::MAX)).next_back();
+            let _ = writeln!(
+                account,
+                "partition {partition}: {count} records from {first} to {last} were given to none of its members; the last that was \
+                 given is {given:?}, the last commit told of is {:?}",
+                self.committed.get(&partition)
+            );
+        }
+        for (when, said) in &self.lately {
+            let _ = writeln!(account, "{:>7.1} s  {said}", when.as_secs_f64());
+        }
+        let _ = write!(account, "now it is {:.1} s", self.began.elapsed().as_secs_f64());
+        account
+    }
+
     /// Waits until the group has everything that is stored, and has committed it; how many records it was given twice.
     pub(super) fn finish(mut self, cluster: &Cluster, topic: &str, stored: &Stored) -> anyhow::Result<usize> {
         let places = stored
@@ -133,8 +177,7 @@ impl Readers {
         let group = self.name;
         wait::until(&format!("the group {group} to have read all"), CAUGHT_UP_WITHIN, || {
             self.listen()?;
-            let missing = places.difference(&self.given).next();
-            ensure!(missing.is_none(), "partition and offset {missing:?} were given to none of its members");
+            ensure!(places.is_subset(&self.given), "{}", self.account_of(&places));
             Ok(Some(()))
         })?;
         let foreign = self.given.difference(&places).next();
