@@ -10,11 +10,15 @@
 //! longest time between two acknowledgements of one partition from the fault on. In the end of each round everything is read and held
 //! against what was acknowledged.
 //!
+//! Each part is measured on clusters of its own, Kafka's and then Ottla's; what it found stays in the target directory until it is measured
+//! again, so that one part can be repeated without the others ([`kept`]).
+//!
 //! | module | what it measures |
 //! |---|---|
 //! | [`many`] | 1,000 partitions of three replicas: created, at rest, written to a little, and their leaders' broker killed |
 //! | [`rejoin`] | what producers notice while a broker that was away catches up |
 
+mod kept;
 mod many;
 mod rejoin;
 
@@ -24,7 +28,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use it::broker::Kind;
 use it::cluster::{Cluster, Plan};
 use it::history::{Stored, Violation, check};
@@ -48,6 +52,8 @@ const LOAD_BYTES: u64 = 1_000_000_000;
 /// Written before, so that a JVM has compiled what runs often.
 const WARM_UP_BYTES: u64 = 500_000_000;
 const STEADY_MB_PER_S: f64 = 30.0;
+/// What each broker leaves of the disk.
+const RESERVE: u64 = 1 << 30;
 
 /// How often to measure, and whom.
 #[derive(Args, Clone, Debug)]
@@ -55,15 +61,24 @@ pub(crate) struct Options {
     /// How often a leader is killed; it is stopped a third as often.
     #[arg(long, default_value_t = 10)]
     rounds: usize,
-    /// Measures one part only; nothing is written.
-    #[arg(long, value_parser = ["load", "outage", "many", "rejoin"])]
-    part: Option<String>,
+    /// Measures one part only; the others stay as they were measured last.
+    #[arg(long)]
+    part: Option<Part>,
     /// Measures brokers of one kind only: shows that it works; nothing is written.
     #[arg(long, value_parser = ["ottla", "kafka"])]
     only: Option<String>,
     /// The document to write, below the workspace's root.
     #[arg(long, default_value = "docs/benchmarks-cluster.md")]
     output: PathBuf,
+}
+
+/// What is measured.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Load,
+    Outage,
+    Rejoin,
+    Many,
 }
 
 /// What happens to a leader.
@@ -103,52 +118,55 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Some(_) => *kind == Kind::Ottla,
         None => true,
     };
+    let kinds: Vec<Kind> = [Kind::Kafka, Kind::Ottla].into_iter().filter(is_wanted).collect();
+    if kinds.contains(&Kind::Kafka) {
+        kafka_jars::kafka_jars()?;
+    }
     let machine = machine::describe()?;
-    let mut samples = Vec::new();
-    for kind in [Kind::Kafka, Kind::Ottla].into_iter().filter(is_wanted) {
-        if kind == Kind::Kafka {
-            kafka_jars::kafka_jars()?;
+    for part in Part::value_variants().iter().filter(|part| options.part.is_none_or(|only| only == **part)) {
+        let mut samples = Vec::new();
+        for kind in &kinds {
+            measure(*kind, *part, options.rounds, &mut samples)?;
         }
-        let is_wanted = |part: &str| options.part.as_deref().is_none_or(|only| only == part);
-        measure(kind, is_wanted, options.rounds, &mut samples)?;
+        if options.only.is_none() {
+            kept::keep(*part, &Measured { machine: machine.clone(), rounds: options.rounds, samples })?;
+        }
     }
-    let document = document(&machine, options.rounds, &samples);
-    if options.only.is_some() || options.part.is_some() {
-        println!("{document}");
-    } else {
-        let path = project::root().join(&options.output);
-        std::fs::write(&path, document)?;
-        eprintln!("wrote {}", path.display());
+    if options.only.is_some() {
+        return Ok(());
     }
+    let path = project::root().join(&options.output);
+    std::fs::write(&path, document()?)?;
+    eprintln!("wrote {}", path.display());
     Ok(())
 }
 
-fn measure(
-    kind: Kind,
-    is_wanted: impl Fn(&str) -> bool,
+/// What one run found of one part.
+struct Measured {
+    machine: Machine,
     rounds: usize,
-    samples: &mut Vec<Sample>,
-) -> anyhow::Result<()> {
-    let mut cluster = Plan::under_test(3).of(kind, Profile::Release).try_start()?;
+    samples: Vec<Sample>,
+}
+
+fn measure(kind: Kind, part: Part, rounds: usize, samples: &mut Vec<Sample>) -> anyhow::Result<()> {
+    // What this machine's disk has is enough for one part, and not for all.
+    let mut plan = Plan::under_test(3).of(kind, Profile::Release);
+    if kind == Kind::Ottla {
+        plan = plan.set("ottla.disk.reserve.bytes", RESERVE);
+    }
+    let mut cluster = plan.try_start()?;
     // A broker that misses another says so; that is what is asked for here.
     cluster.expect_log("");
     let mut record = |metric: &str, unit, value: f64| {
         eprintln!("{kind:?} {metric:<46} {value:>9.3} {unit}");
         samples.push(Sample { kind, metric: metric.to_owned(), unit, value });
     };
-    if is_wanted("load") {
-        load(&mut cluster, &mut record)?;
+    match part {
+        Part::Load => load(&mut cluster, &mut record),
+        Part::Outage => outages(&mut cluster, rounds, &mut record),
+        Part::Rejoin => rejoin::run(&mut cluster, &mut record),
+        Part::Many => many::run(&mut cluster, rounds.div_ceil(3), &mut record),
     }
-    if is_wanted("outage") {
-        outages(&mut cluster, rounds, &mut record)?;
-    }
-    if is_wanted("rejoin") {
-        rejoin::run(&mut cluster, &mut record)?;
-    }
-    if is_wanted("many") {
-        many::run(&mut cluster, rounds.div_ceil(3), &mut record)?;
-    }
-    Ok(())
 }
 
 fn outages(
@@ -242,74 +260,83 @@ fn victim(cluster: &Cluster, topic: &str, quorum: bool) -> anyhow::Result<i32> {
 }
 
 /// The rows of the load, under the names of their samples.
-const ROWS: [(&str, &str); 12] = [
-    ("produce os cpu", "CPU of all three brokers per GB produced, `os`"),
-    ("produce os rate", "three connections produce, `os`"),
-    ("produce fsync cpu", "CPU of all three brokers per GB produced, `fsync`"),
-    ("produce fsync rate", "three connections produce, `fsync`"),
-    ("steady os cpu", "CPU of all three per GB at a steady 30 MB/s, `os`"),
-    ("steady os p50", "produce latency at 30 MB/s, `os`, p50"),
-    ("steady os p99", "p99"),
-    ("steady os p99.9", "p99.9"),
-    ("steady fsync cpu", "CPU of all three per GB at a steady 30 MB/s, `fsync`"),
-    ("steady fsync p50", "produce latency at 30 MB/s, `fsync`, p50"),
-    ("steady fsync p99", "p99"),
-    ("steady fsync p99.9", "p99.9"),
+const ROWS: [Row; 12] = [
+    row("produce os cpu", "CPU of all three brokers per GB produced, `os`", None),
+    row("produce os rate", "three connections produce, `os`", None),
+    row("produce fsync cpu", "CPU of all three brokers per GB produced, `fsync`", None),
+    row("produce fsync rate", "three connections produce, `fsync`", None),
+    row("steady os cpu", "CPU of all three per GB at a steady 30 MB/s, `os`", None),
+    row("steady os p50", "produce latency at 30 MB/s, `os`, p50", None),
+    row("steady os p99", "p99", None),
+    row("steady os p99.9", "p99.9", None),
+    row("steady fsync cpu", "CPU of all three per GB at a steady 30 MB/s, `fsync`", None),
+    row("steady fsync p50", "produce latency at 30 MB/s, `fsync`, p50", None),
+    row("steady fsync p99", "p99", None),
+    row("steady fsync p99.9", "p99.9", None),
 ];
 
-fn document(machine: &Machine, rounds: usize, samples: &[Sample]) -> String {
+fn document() -> anyhow::Result<String> {
     let mut text = format!(
         "# Three brokers\n\n\
-         Written by `cargo xtask bench cluster` on {} at commit {}.\n\
-         {}.\n\n\
+         Written by `cargo xtask bench cluster`. Each part has its own day and commit: `--part` measures one again.\n\n\
          Three brokers of Apache Kafka {KAFKA_VERSION} (`-Xmx512m` each, G1, logging off), then three of Ottla, on loopback of one machine, in one run;\n\
-         figures of different runs do not compare. Topics have three partitions and three replicas, `acks=all`, `min.insync.replicas=2`. The target is Ottla's.\n\n\
-         ## Load\n\n\
+         figures of different runs do not compare. Topics have three partitions and three replicas, `acks=all`, `min.insync.replicas=2`. The target is Ottla's.\n"
+    );
+    let load = kept::of(Part::Load)?;
+    let _ = write!(
+        text,
+        "\n## Load\n\n{}\
          Ready-made requests of one 64 KiB batch of 1,000-byte records that do not compress, on one connection to each leader, 5\n\
          unanswered on each (`xtask/lab/src/bench/load.rs`), after 500 MB of the same; 1 GB, disk synced and memory touched before. CPU is user and system time of\n\
          the three broker processes. `os`: acknowledged from the page caches of all in-sync replicas, as Kafka does by default; `fsync`: when it is on\n\
-         all their disks (here one disk). Latency counts from the moment a request was due.\n\n\
-         | what | unit | Kafka {KAFKA_VERSION} | Ottla |\n|---|---|---|---|\n",
-        machine.day, machine.commit, machine.hardware,
+         all their disks (here one disk). Latency counts from the moment a request was due.\n\n",
+        when(&load)
     );
-    for (metric, label) in ROWS {
-        let unit = samples.iter().find(|sample| sample.metric == metric).map_or("", |sample| sample.unit);
-        let kafka = cell(samples, Kind::Kafka, metric);
-        let ottla = cell(samples, Kind::Ottla, metric);
-        let _ = writeln!(text, "| {label} | {unit} | {kafka} | {ottla} |");
-    }
+    table(&mut text, &ROWS, &load.samples);
+    let outage = kept::of(Part::Outage)?;
     let _ = write!(
         text,
-        "\n## Outage\n\n\
-         Each round has a topic of its own and an idempotent librdkafka producer of {PER_SECOND} records a second. A leader is killed {rounds} times, and\n\
+        "\n## Outage\n\n{}\
+         Each round has a topic of its own and an idempotent librdkafka producer of {PER_SECOND} records a second. A leader is killed {} times, and\n\
          stopped {} times. The outage is the longest time between two acknowledgements of one partition from the fault on, as the client\n\
          sees it, its own retries included (`socket.timeout.ms=1000`: a silent host closes no connection). After each round all\n\
          records were read: none acknowledged was lost, none doubled, none out of order.\n\n\
          Medians, with the lowest and highest in brackets. The target is median, worst.\n\n\
          | outage | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|\n",
-        rounds.div_ceil(3)
+        when(&outage),
+        outage.rounds,
+        outage.rounds.div_ceil(3)
     );
     for Case { label, target: (median, worst), .. } in CASES {
-        let kafka = cell(samples, Kind::Kafka, label);
-        let ottla = cell(samples, Kind::Ottla, label);
+        let kafka = cell(&outage.samples, Kind::Kafka, label);
+        let ottla = cell(&outage.samples, Kind::Ottla, label);
         let _ = writeln!(text, "| {label} | ms | {kafka} | {ottla} | ≤ {median}, ≤ {worst} |");
     }
-    for (introduction, rows) in
-        [(rejoin::INTRODUCTION, &rejoin::ROWS[..]), (many::INTRODUCTION, &many::ROWS[..])]
-    {
-        text.push_str(introduction);
-        let _ =
-            writeln!(text, "| what | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|");
-        for Row { metric, label, target } in rows {
-            let unit =
-                samples.iter().find(|sample| sample.metric == *metric).map_or("", |sample| sample.unit);
-            let kafka = cell(samples, Kind::Kafka, metric);
-            let ottla = cell(samples, Kind::Ottla, metric);
-            let target = target.map_or_else(|| "–".to_owned(), |most| format!("≤ {most}"));
-            let _ = writeln!(text, "| {label} | {unit} | {kafka} | {ottla} | {target} |");
-        }
+    for (part, heading, introduction, rows) in [
+        (Part::Rejoin, rejoin::HEADING, rejoin::INTRODUCTION, &rejoin::ROWS[..]),
+        (Part::Many, many::HEADING, many::INTRODUCTION, &many::ROWS[..]),
+    ] {
+        let measured = kept::of(part)?;
+        let _ = write!(text, "\n## {heading}\n\n{}{introduction}", when(&measured));
+        table(&mut text, rows, &measured.samples);
     }
-    text
+    Ok(text)
+}
+
+fn when(measured: &Measured) -> String {
+    let Machine { day, commit, hardware } = &measured.machine;
+    format!("On {day} at commit {commit}. {hardware}.\n\n")
+}
+
+fn table(text: &mut String, rows: &[Row], samples: &[Sample]) {
+    let _ = writeln!(text, "| what | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|");
+    for Row { metric, label, target } in rows {
+        let unit = samples.iter().find(|sample| sample.metric == *metric).map_or("", |sample| sample.unit);
+        let kafka = cell(samples, Kind::Kafka, metric);
+        let ottla = cell(samples, Kind::Ottla, metric);
+        let target = target.map_or_else(|| "–".to_owned(), |most| format!("≤ {most}"));
+        let _ = writeln!(text, "| {label} | {unit} | {kafka} | {ottla} | {target} |");
+    }
 }
 
 /// A row of a table, with the most we aim at.

@@ -17,9 +17,8 @@ const WATCHED: Duration = Duration::from_secs(10);
 const PER_SECOND: f64 = 200.0;
 const WITHIN: Duration = Duration::from_secs(60);
 
-pub(super) const INTRODUCTION: &str = "
-## 1,000 partitions
-
+pub(super) const HEADING: &str = "1,000 partitions";
+pub(super) const INTRODUCTION: &str = "\
 A topic of 1,000 partitions with three replicas. *In sync* is when a broker's metadata name a leader and three in-sync replicas for each partition. Then
 nothing happens for 10 s, then 200 single records of 100 bytes a second go to one partition of each leader, `acks=all`, for 10 s, and as many to all partitions in turn, most of
 which have to open their files for that. Then a broker that does not lead the quorum is

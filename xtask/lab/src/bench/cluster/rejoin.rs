@@ -17,9 +17,8 @@ const BEFORE_BYTES: u64 = 450_000_000;
 const PIECE_BYTES: u64 = 30_000_000;
 const WITHIN: Duration = Duration::from_secs(600);
 
-pub(super) const INTRODUCTION: &str = "
-## A broker that was away
-
+pub(super) const HEADING: &str = "A broker that was away";
+pub(super) const INTRODUCTION: &str = "\
 30 MB/s of 64 KiB batches go to a topic of three partitions and replicas, `acks=all`, with the brokers' own defaults (Ottla acknowledges what is on disk), for 15 s. Then a broker is killed, 5 GB are written to
 another topic, and the broker is started again: while it copies them, the 30 MB/s go on. Latency counts from the moment a request was due; the time is that until every replica
 of both topics is in sync again.
