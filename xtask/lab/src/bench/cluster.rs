@@ -81,6 +81,9 @@ pub(crate) enum Part {
     Many,
 }
 
+/// Records that were lost, doubled or out of order, in a round.
+const BROKEN: &str = "broken promises";
+
 /// What happens to a leader.
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -177,9 +180,10 @@ fn outages(
     for case in CASES {
         let count = if case.silent { rounds.div_ceil(3) } else { rounds };
         for round in 1..=count {
-            let outage = outage(cluster, case, round)
+            let (outage, broken) = outage(cluster, case, round)
                 .with_context(|| format!("{:?}: {}", cluster.kind(), case.label))?;
             record(case.label, "ms", outage.as_secs_f64() * 1e3);
+            record(BROKEN, "", broken as f64);
         }
     }
     Ok(())
@@ -216,7 +220,8 @@ fn load(cluster: &mut Cluster, record: &mut impl FnMut(&str, &'static str, f64))
 }
 
 /// One round on a topic of its own, whose leaders are spread as the cluster likes.
-fn outage(cluster: &mut Cluster, case: Case, round: usize) -> anyhow::Result<Duration> {
+/// How long it lasted, and how many promises were found broken, which for Ottla is an error.
+fn outage(cluster: &mut Cluster, case: Case, round: usize) -> anyhow::Result<(Duration, usize)> {
     let topic = format!("failover-{}-{}-{round}", case.quorum, case.silent);
     cluster.create_topic(&topic, PARTITIONS, &[]);
     let victim = victim(cluster, &topic, case.quorum)?;
@@ -245,10 +250,13 @@ fn outage(cluster: &mut Cluster, case: Case, round: usize) -> anyhow::Result<Dur
     }
     let violations = check(&[writes], &stored, PARTITIONS);
     let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
-    ensure!(told.is_empty(), "round {round}: {}", told.join("\n"));
+    if !told.is_empty() {
+        eprintln!("round {round}: {}", told.join("\n"));
+    }
+    ensure!(told.is_empty() || cluster.kind() == Kind::Kafka, "round {round}: broken promises");
     // The next round meets a cluster at rest.
     thread::sleep(STEADY);
-    Ok(outage)
+    Ok((outage, told.len()))
 }
 
 /// Who is hit: a leader of the topic that leads the quorum as well, or one that does not.
@@ -300,12 +308,13 @@ fn document() -> anyhow::Result<String> {
          Each round has a topic of its own and an idempotent librdkafka producer of {PER_SECOND} records a second. A leader is killed {} times, and\n\
          stopped {} times. The outage is the longest time between two acknowledgements of one partition from the fault on, as the client\n\
          sees it, its own retries included (`socket.timeout.ms=1000`: a silent host closes no connection). After each round all\n\
-         records were read: none acknowledged was lost, none doubled, none out of order.\n\n\
+         records were read: {}.\n\n\
          Medians, with the lowest and highest in brackets. The target is median, worst.\n\n\
          | outage | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|\n",
         when(&outage),
         outage.rounds,
-        outage.rounds.div_ceil(3)
+        outage.rounds.div_ceil(3),
+        promises(&outage.samples)
     );
     for Case { label, target: (median, worst), .. } in CASES {
         let kafka = cell(&outage.samples, Kind::Kafka, label);
@@ -321,6 +330,19 @@ fn document() -> anyhow::Result<String> {
         table(&mut text, rows, &measured.samples);
     }
     Ok(text)
+}
+
+/// What was found when everything was read.
+fn promises(samples: &[Sample]) -> String {
+    let of = |kind: Kind| {
+        let broken = samples.iter().filter(|sample| sample.kind == kind && sample.metric == BROKEN);
+        match broken.map(|sample| sample.value).sum::<f64>() {
+            0.0 => "none acknowledged was lost, none doubled, none out of order".to_owned(),
+            count => format!("{count} were lost, doubled or out of order"),
+        }
+    };
+    let (kafka, ottla) = (of(Kind::Kafka), of(Kind::Ottla));
+    if kafka == ottla { kafka } else { format!("with Ottla {ottla}; with Kafka {kafka}") }
 }
 
 fn when(measured: &Measured) -> String {
