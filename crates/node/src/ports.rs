@@ -140,9 +140,20 @@ pub struct PeerAddress {
     pub port: u16,
 }
 
+/// Which of a follower's two fetches from one leader this is. Each goes its own way, so that neither waits for the other's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Of copies that are in sync: acknowledgements wait for them.
+    InSync,
+    /// Of copies that have to catch up, in pieces as large as there are.
+    CatchingUp,
+}
+
 /// A follower's fetch from one leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaFetch {
+    /// Which of the two.
+    pub lane: Lane,
     /// The follower.
     pub replica: BrokerId,
     /// Its registration: an older process's fetch must not count (KIP-903).

@@ -1,17 +1,19 @@
-//! One connection a peer, kept while it is of use.
+//! A connection for each lane of a peer, kept while it is of use.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ottla_node::ports::{BoxFuture, PeerAddress, PeerError, PeerTransport, ReplicaFetch, ReplicaFetched};
+use ottla_node::ports::{
+    BoxFuture, Lane, PeerAddress, PeerError, PeerTransport, ReplicaFetch, ReplicaFetched,
+};
 use ottla_record::BrokerId;
 use ottla_wire::messages::fetch_response::FetchResponse;
 use parking_lot::Mutex;
 
 use crate::peer::fetch::{FETCH_VERSION, answers};
 use crate::peer::session::Session;
-use crate::peer::wire::{Connection, Probe};
+use crate::peer::wire::{Connection, Probe, State};
 
 /// How peers are spoken to.
 #[derive(Clone, Copy, Debug)]
@@ -28,13 +30,13 @@ pub struct PeerOptions {
 
 /// The connections of this broker to the others.
 ///
-/// A request takes its peer's connection and puts it back once it is answered. One that is given up takes the connection
+/// A request takes its lane's connection and puts it back once it is answered. One that is given up takes the connection
 /// with it: what may still come on it is of no use, and the next request must not wait for it.
 pub struct PeerClient {
     options: PeerOptions,
-    idle: Mutex<BTreeMap<BrokerId, Line>>,
-    /// Of the last connection to each.
-    probes: Mutex<BTreeMap<BrokerId, Probe>>,
+    idle: Mutex<BTreeMap<(BrokerId, Lane), Line>>,
+    /// Of the last connection of each.
+    probes: Mutex<BTreeMap<(BrokerId, Lane), Probe>>,
 }
 
 impl PeerClient {
@@ -58,11 +60,12 @@ impl PeerClient {
         leader: &PeerAddress,
         fetch: &ReplicaFetch,
     ) -> Result<FetchResponse, PeerError> {
-        let kept = self.idle.lock().remove(&leader.broker).filter(|kept| kept.connection.leads_to(leader));
+        let way = (leader.broker, fetch.lane);
+        let kept = self.idle.lock().remove(&way).filter(|kept| kept.connection.leads_to(leader));
         if let Some(mut kept) = kept {
             match kept.fetch(fetch).await {
                 Ok(response) => {
-                    self.idle.lock().insert(leader.broker, kept);
+                    self.idle.lock().insert(way, kept);
                     return Ok(response);
                 }
                 // The peer closed it while it lay idle, or was restarted.
@@ -71,10 +74,10 @@ impl PeerClient {
             }
         }
         let connection = Connection::open(leader, &self.options).await?;
-        self.probes.lock().insert(leader.broker, connection.probe());
+        self.probes.lock().insert(way, connection.probe());
         let mut fresh = Line { connection, session: Session::default() };
         let response = fresh.fetch(fetch).await?;
-        self.idle.lock().insert(leader.broker, fresh);
+        self.idle.lock().insert(way, fresh);
         Ok(response)
     }
 }
@@ -109,7 +112,11 @@ impl PeerTransport for PeerClient {
     }
 
     fn has_hung_up(&self, peer: BrokerId) -> bool {
-        self.probes.lock().get(&peer).is_some_and(Probe::is_closed)
+        let probes = self.probes.lock();
+        let lanes = [Lane::InSync, Lane::CatchingUp];
+        let states = lanes.map(|lane| probes.get(&(peer, lane)).map_or(State::GivenUp, Probe::state));
+        // A peer that is gone closes all of them.
+        states.contains(&State::Closed) && !states.contains(&State::Open)
     }
 }
 

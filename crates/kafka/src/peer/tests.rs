@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use ottla_node::ports::{
-    LeaderAnswer, PeerAddress, PeerError, PeerTransport, ReplicaFetch, ReplicaFetchError,
+    Lane, LeaderAnswer, PeerAddress, PeerError, PeerTransport, ReplicaFetch, ReplicaFetchError,
     ReplicaFetchPartition,
 };
 use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId, Uuid};
@@ -30,6 +30,7 @@ fn fetch() -> ReplicaFetch {
         max_bytes: usize::MAX,
     };
     ReplicaFetch {
+        lane: Lane::InSync,
         replica: BrokerId::new(2),
         replica_epoch: BrokerEpoch::new(77),
         max_wait: Duration::from_millis(500),

@@ -116,14 +116,25 @@ impl Connection {
 #[derive(Debug)]
 pub(super) struct Probe(Weak<TcpStream>);
 
+/// What has become of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// The other end has closed it.
+    Closed,
+    /// This end has.
+    GivenUp,
+}
+
 impl Probe {
-    /// True if the other end has closed it. What the system knows already: nothing is sent or waited for.
-    pub(super) fn is_closed(&self) -> bool {
-        let Some(stream) = self.0.upgrade() else { return false };
-        match SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]) {
+    /// What the system knows already: nothing is sent or waited for.
+    pub(super) fn state(&self) -> State {
+        let Some(stream) = self.0.upgrade() else { return State::GivenUp };
+        let is_closed = match SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]) {
             Ok(waiting) => waiting == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        };
+        if is_closed { State::Closed } else { State::Open }
     }
 }
 
@@ -147,17 +158,17 @@ mod tests {
         let connection = Connection::open(&peer, &options).await.unwrap();
         let (mut accepted, _) = listener.accept().await.unwrap();
         let probe = connection.probe();
-        assert!(!probe.is_closed());
+        assert_eq!(probe.state(), State::Open);
         // An answer that waits to be read is not the end.
         tokio::io::AsyncWriteExt::write_all(&mut accepted, b"answer").await.unwrap();
-        assert!(!probe.is_closed());
+        assert_eq!(probe.state(), State::Open);
         drop(accepted);
         connection.stream.readable().await.unwrap();
         connection.stream.try_read(&mut [0; 6]).unwrap();
-        while !probe.is_closed() {
+        while probe.state() != State::Closed {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         drop(connection);
-        assert!(!probe.is_closed(), "what was given up was not lost");
+        assert_eq!(probe.state(), State::GivenUp, "what was given up was not lost");
     }
 }

@@ -14,7 +14,7 @@ use ottla_node::coordination::metadata::{
     Partition, RegisterBroker, Response, SecurityProtocol, UnfenceBroker,
 };
 use ottla_node::ports::{
-    BoxFuture, MetadataPlane, PeerAddress, PeerError, PeerTransport, ProposeError, ReplicaFetch,
+    BoxFuture, Lane, MetadataPlane, PeerAddress, PeerError, PeerTransport, ProposeError, ReplicaFetch,
     ReplicaFetched,
 };
 use ottla_node::record::{
@@ -61,7 +61,15 @@ impl Plane {
 /// The way to the peers, with a gate that a test may shut: what is under way then breaks, as with a cable.
 struct Gated {
     peers: PeerClient,
-    open: watch::Receiver<bool>,
+    gate: watch::Receiver<Gate>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Shut,
+    /// Copies that catch up wait for an answer that does not come.
+    InSyncOnly,
 }
 
 impl PeerTransport for Gated {
@@ -70,14 +78,18 @@ impl PeerTransport for Gated {
         leader: &'a PeerAddress,
         request: ReplicaFetch,
     ) -> BoxFuture<'a, Result<Vec<ReplicaFetched>, PeerError>> {
-        let mut gate = self.open.clone();
+        let mut gate = self.gate.clone();
         Box::pin(async move {
             let broken = || Err(std::io::Error::from(std::io::ErrorKind::NetworkUnreachable).into());
-            if !*gate.borrow_and_update() {
+            if request.lane == Lane::CatchingUp && *gate.borrow_and_update() == Gate::InSyncOnly {
+                let _opened = gate.wait_for(|gate| *gate != Gate::InSyncOnly).await;
+                return broken();
+            }
+            if *gate.borrow_and_update() == Gate::Shut {
                 return broken();
             }
             tokio::select! {
-                _ = gate.wait_for(|open| !open) => broken(),
+                _ = gate.wait_for(|gate| *gate == Gate::Shut) => broken(),
                 answer = self.peers.fetch(leader, request) => answer,
             }
         })
@@ -95,7 +107,7 @@ struct Running {
     node: Arc<Node>,
     address: SocketAddr,
     epoch: BrokerEpoch,
-    gate: watch::Sender<bool>,
+    gate: watch::Sender<Gate>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
@@ -183,7 +195,7 @@ impl Cluster {
         }));
         let Response::RegisterBroker(Ok(epoch)) = registered else { panic!("{registered:?}") };
 
-        let (gate, open) = watch::channel(true);
+        let (sender, gate) = watch::channel(Gate::Open);
         let peers = PeerClient::new(PeerOptions {
             own: BrokerId::new(id),
             timeout: Duration::from_secs(30),
@@ -194,7 +206,7 @@ impl Cluster {
             settings: BrokerSettings { file: broker.settings.clone(), config },
             directory,
             metadata: Arc::<Plane>::clone(&self.plane),
-            peers: Arc::new(Gated { peers, open }),
+            peers: Arc::new(Gated { peers, gate }),
             clock: Arc::new(SystemClock::start()),
             broker_epoch: epoch,
             random,
@@ -203,7 +215,7 @@ impl Cluster {
         .unwrap();
         let stop = watch::Sender::new(false);
         let serving = tokio::spawn(listener.serve(front(&node), stop.subscribe()));
-        broker.running = Some(Running { node, address, epoch, gate, stop, serving });
+        broker.running = Some(Running { node, address, epoch, gate: sender, stop, serving });
         let unfence = UnfenceBroker { broker: BrokerId::new(id), epoch };
         self.plane.apply(&Command::UnfenceBroker(unfence));
         self.settle().await;
@@ -213,7 +225,7 @@ impl Cluster {
     pub(crate) async fn lose(&mut self, id: i32) {
         let Running { node, epoch, stop, serving, gate, .. } =
             self.brokers.get_mut(&id).unwrap().running.take().unwrap();
-        gate.send_replace(false);
+        gate.send_replace(Gate::Shut);
         stop.send_replace(true);
         serving.abort();
         let _aborted = serving.await;
@@ -233,7 +245,12 @@ impl Cluster {
 
     /// Shuts or opens the way of a broker to its leaders.
     pub(crate) fn set_gate(&self, id: i32, open: bool) {
-        self.running(id).gate.send_replace(open);
+        self.running(id).gate.send_replace(if open { Gate::Open } else { Gate::Shut });
+    }
+
+    /// Opens it for copies that are in sync. Those that catch up hear nothing.
+    pub(crate) fn set_gate_for_those_in_sync(&self, id: i32) {
+        self.running(id).gate.send_replace(Gate::InSyncOnly);
     }
 
     fn running(&self, id: i32) -> &Running {

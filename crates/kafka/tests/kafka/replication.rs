@@ -64,6 +64,26 @@ async fn a_follower_that_does_not_fetch_leaves_the_in_sync_set_and_comes_back_on
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_that_are_in_sync_do_not_wait_for_one_that_catches_up() {
+    let cluster = Cluster::start_with(2, |_| vec![("replica.lag.time.max.ms", "300".to_owned())]).await;
+    let behind = cluster.create("behind", &[1, 2]).await;
+    let mut client = cluster.client(1).await;
+    cluster.set_gate(2, false);
+    client.publish(behind, "first").await;
+    assert_eq!(cluster.isr(behind), [1]);
+    cluster.set_gate_for_those_in_sync(2);
+    let steady = cluster.create("steady", &[1, 2]).await;
+    for n in 0..10 {
+        assert_eq!(client.publish(steady, &format!("{n}")).await, n);
+    }
+    cluster.committed_to(steady, 10, &[1, 2]).await;
+    assert_eq!((cluster.isr(behind), cluster.isr(steady)), (vec![1], vec![1, 2]));
+    cluster.set_gate(2, true);
+    cluster.eventually("the other one is in sync too", |cluster| cluster.isr(behind) == [1, 2]).await;
+    cluster.committed_to(behind, 1, &[1, 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_partitions_of_a_leader_are_copied_by_one_fetch() {
     let cluster = Cluster::start(2).await;
     let places = (0..40).map(|partition| ManualAssignment {

@@ -15,7 +15,7 @@ use crate::follow::pause::Pauses;
 use crate::follow::position::{Next, Progress};
 use crate::host::PartitionHost;
 use crate::ports::{
-    LeaderAnswer, PeerAddress, PeerError, ReplicaFetch, ReplicaFetchPartition, ReplicaFetched,
+    Lane, LeaderAnswer, PeerAddress, PeerError, ReplicaFetch, ReplicaFetchPartition, ReplicaFetched,
 };
 
 /// How long the others wait for a partition that flushes what came last. Together they make one round with the leader: while
@@ -28,9 +28,10 @@ const SHORT_WAIT: Duration = Duration::from_millis(5);
 /// A partition that the rate holds back is looked at again after this at the latest: there may be another rate by then.
 const HELD_BACK: Duration = Duration::from_millis(200);
 
-/// Copies from one leader, until that has nothing for this broker any more.
+/// Copies from one leader, until that has nothing for this broker any more in this lane.
 pub(super) struct Fetcher {
     parts: Arc<FetcherParts>,
+    lane: Lane,
     pauses: Pauses,
     /// For each partition of the source.
     progress: Vec<Progress>,
@@ -53,9 +54,9 @@ impl Round {
 }
 
 impl Fetcher {
-    pub(super) fn new(parts: Arc<FetcherParts>) -> Self {
+    pub(super) fn new(parts: Arc<FetcherParts>, lane: Lane) -> Self {
         let pauses = Pauses::up_to(parts.config.fetch_backoff);
-        Self { parts, pauses, progress: Vec::new(), first: 0 }
+        Self { parts, lane, pauses, progress: Vec::new(), first: 0 }
     }
 
     /// Runs until the other end of `source` is dropped.
@@ -85,6 +86,7 @@ impl Fetcher {
             };
             let config = &self.parts.config;
             let request = ReplicaFetch {
+                lane: self.lane,
                 replica: self.parts.own,
                 replica_epoch: self.parts.epoch,
                 max_wait: max_wait.min(config.fetch_wait_max),
@@ -195,7 +197,7 @@ impl Fetcher {
                 }
             }
         }
-        metrics.note_lag(source.address.broker, lag.max(0).unsigned_abs());
+        metrics.note_lag(source.address.broker, self.lane, lag.max(0).unsigned_abs());
     }
 
     async fn failed(&mut self, source: &Source, error: &PeerError) {

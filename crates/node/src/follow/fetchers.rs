@@ -16,7 +16,7 @@ use crate::directory::DirectoryShell;
 use crate::follow::fetcher::Fetcher;
 use crate::follow::hung_up::HungUp;
 use crate::host::PartitionHost;
-use crate::ports::{PeerAddress, PeerTransport};
+use crate::ports::{Lane, PeerAddress, PeerTransport};
 use crate::topics::{PartitionSlot, TopicTable};
 
 /// What all fetchers of a broker share.
@@ -30,7 +30,7 @@ pub(crate) struct FetcherParts {
     pub(crate) hung_up: HungUp,
 }
 
-/// What one leader is asked for.
+/// What one leader is asked for in one lane.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) address: PeerAddress,
@@ -39,7 +39,7 @@ pub(super) struct Source {
     pub(super) places: HashMap<(TopicId, PartitionIndex), usize>,
 }
 
-/// The tasks that fetch, one for each broker that leads what this one follows.
+/// The tasks that fetch, one or two for each broker that leads what this one follows.
 pub(crate) struct ReplicaFetchers {
     parts: Arc<FetcherParts>,
     runtime: Handle,
@@ -49,7 +49,7 @@ pub(crate) struct ReplicaFetchers {
 #[derive(Debug, Default)]
 struct Running {
     /// Dropping a sender ends its task.
-    leaders: BTreeMap<BrokerId, watch::Sender<Arc<Source>>>,
+    sources: BTreeMap<(BrokerId, Lane), watch::Sender<Arc<Source>>>,
     /// Leaders without an address for brokers, each of which the log names once.
     unreachable: BTreeSet<BrokerId>,
     closed: bool,
@@ -67,13 +67,15 @@ impl ReplicaFetchers {
     /// A fetch that is waiting is given up only if its leader's partitions changed: after a failover the new leader must be
     /// asked at once for what it has taken over, not when the wait for the others ends.
     pub(crate) fn follow(&self, topics: &TopicTable, image: &Image) {
-        let mut led: BTreeMap<BrokerId, Vec<Arc<PartitionHost>>> = BTreeMap::new();
+        let mut led: BTreeMap<(BrokerId, Lane), Vec<Arc<PartitionHost>>> = BTreeMap::new();
         for hosted in topics.topics() {
             let Some(topic) = image.topic_by_id(hosted.id) else { continue };
             for (slot, (_, partition)) in hosted.partitions().iter().zip(topic.partitions()) {
                 let leader = partition.leader.filter(|leader| *leader != self.parts.own);
                 if let (PartitionSlot::Hosted(host), Some(leader)) = (slot, leader) {
-                    led.entry(leader).or_default().push(Arc::clone(host));
+                    let in_sync = partition.isr.contains(&self.parts.own);
+                    let lane = if in_sync { Lane::InSync } else { Lane::CatchingUp };
+                    led.entry((leader, lane)).or_default().push(Arc::clone(host));
                 }
             }
         }
@@ -81,14 +83,14 @@ impl ReplicaFetchers {
         if running.closed {
             return;
         }
-        running.leaders.retain(|leader, _| led.contains_key(leader));
-        self.parts.hung_up.retain(|leader| led.contains_key(&leader));
-        self.parts.shell.replication.forget_leaders_but(|leader| led.contains_key(&leader));
-        for (leader, mut hosts) in led {
+        running.sources.retain(|source, _| led.contains_key(source));
+        self.parts.hung_up.retain(|leader| led.keys().any(|(led_by, _)| *led_by == leader));
+        self.parts.shell.replication.forget_sources_but(|source| led.contains_key(&source));
+        for ((leader, lane), mut hosts) in led {
             let listener = &self.parts.config.inter_broker_listener;
             let endpoint = image.broker(leader).and_then(|broker| broker.endpoint(listener));
             let Some(endpoint) = endpoint else {
-                running.leaders.remove(&leader);
+                running.sources.remove(&(leader, lane));
                 if running.unreachable.insert(leader) {
                     tracing::warn!(
                         %leader,
@@ -100,7 +102,7 @@ impl ReplicaFetchers {
             running.unreachable.remove(&leader);
             hosts.sort_unstable_by_key(|host| (host.topic_id(), host.index()));
             let address = PeerAddress { broker: leader, host: endpoint.host.clone(), port: endpoint.port };
-            match running.leaders.get(&leader) {
+            match running.sources.get(&(leader, lane)) {
                 Some(known) => {
                     let before = known.borrow();
                     let same = before.address == address
@@ -113,8 +115,8 @@ impl ReplicaFetchers {
                 }
                 None => {
                     let (sender, source) = watch::channel(Source::new(address, hosts));
-                    self.runtime.spawn(Fetcher::new(Arc::clone(&self.parts)).run(source));
-                    running.leaders.insert(leader, sender);
+                    self.runtime.spawn(Fetcher::new(Arc::clone(&self.parts), lane).run(source));
+                    running.sources.insert((leader, lane), sender);
                 }
             }
         }
@@ -122,7 +124,8 @@ impl ReplicaFetchers {
 
     /// Leaders that have just hung up on us, and when: the metadata may not know yet that they are gone.
     pub(crate) fn hung_up(&self) -> Vec<(BrokerId, Instant)> {
-        let leaders: Vec<BrokerId> = self.running.lock().leaders.keys().copied().collect();
+        let leaders: BTreeSet<BrokerId> =
+            self.running.lock().sources.keys().map(|(leader, _)| *leader).collect();
         let now = Instant::now();
         let in_doubt = |leader| {
             // Clients lose their connections in the same moment, and may ask before the fetcher has had its turn.
@@ -138,7 +141,7 @@ impl ReplicaFetchers {
     pub(crate) fn close(&self) {
         let mut running = self.running.lock();
         running.closed = true;
-        running.leaders.clear();
+        running.sources.clear();
     }
 }
 
@@ -152,7 +155,7 @@ impl Source {
 impl fmt::Debug for ReplicaFetchers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReplicaFetchers")
-            .field("leaders", &self.running.lock().leaders.len())
+            .field("sources", &self.running.lock().sources.len())
             .finish_non_exhaustive()
     }
 }

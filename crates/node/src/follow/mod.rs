@@ -2,13 +2,16 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `fetchers` | which leaders there are to fetch from: one task for each, as the metadata has it |
-//! | `fetcher` | that task: asks its leader for all partitions together, and hands each what came |
+//! | `fetchers` | which leaders there are to fetch from: a task for each and lane, as the metadata has it |
+//! | `fetcher` | that task: asks its leader for all partitions of its lane together, and hands each what came |
 //! | `position` | what is asked for next, and which partitions have to wait |
 //! | `hung_up` | leaders that have just closed their connections, to whom nobody is sent for a moment |
 //! | `pause` | how long to wait after a failure |
 //!
-//! Invariant: at most one fetch is out to a leader. What a partition is asked for follows from its published view, and the
+//! A copy that is in sync and one that catches up do not share a fetch ([`Lane`](crate::ports::Lane)): an answer carries 10 MB, and a follower
+//! asks again once they are on its disk. Acknowledgements would wait for that, round after round, until the last copy had caught up.
+//!
+//! Invariant: at most one fetch is out to a leader for a partition. What a partition is asked for follows from its published view, and the
 //! machine takes an answer only if it fits the view of then: a late or doubled one changes nothing.
 
 mod fetcher;

@@ -7,6 +7,7 @@ use ottla_record::BrokerId;
 use parking_lot::Mutex;
 
 use crate::metrics::{Counter, Family, Kind, Page};
+use crate::ports::Lane;
 
 pub(super) static FAMILIES: &[&Family] =
     &[&BYTES_IN, &BYTES_OUT, &FETCHES_FAILED, &LAG, &FOLLOWER_LAG, &ISR_SHRINKS, &ISR_EXPANDS, &ISR_FAILURES];
@@ -84,27 +85,34 @@ pub(crate) struct ReplicationMetrics {
     pub(crate) isr_shrinks: Counter,
     pub(crate) isr_expands: Counter,
     pub(crate) isr_failures: Counter,
-    lag: Mutex<BTreeMap<BrokerId, u64>>,
+    lag: Mutex<BTreeMap<(BrokerId, Lane), u64>>,
     follower_lag: Mutex<BTreeMap<BrokerId, (Instant, u64)>>,
 }
 
+/// How long a follower's lag hides a smaller one.
+const LAG_COUNTS_FOR: Duration = Duration::from_secs(1);
 /// Who has not fetched for this long is not shown.
 const SHOWN_FOR: Duration = Duration::from_secs(60);
 
 impl ReplicationMetrics {
-    /// Notes how far behind a leader this broker is.
-    pub(crate) fn note_lag(&self, leader: BrokerId, records: u64) {
-        self.lag.lock().insert(leader, records);
+    /// Notes how far behind a leader the copies of a lane are.
+    pub(crate) fn note_lag(&self, leader: BrokerId, lane: Lane, records: u64) {
+        self.lag.lock().insert((leader, lane), records);
     }
 
-    /// Nothing is copied from these leaders any more.
-    pub(crate) fn forget_leaders_but(&self, follows: impl Fn(BrokerId) -> bool) {
-        self.lag.lock().retain(|leader, _| follows(*leader));
+    /// Nothing is copied from the others any more.
+    pub(crate) fn forget_sources_but(&self, copies: impl Fn((BrokerId, Lane)) -> bool) {
+        self.lag.lock().retain(|source, _| copies(*source));
     }
 
-    /// Notes how far behind a follower is.
+    /// Notes how far behind a follower is in one of its fetches: the most of a moment counts, since the other one may be in sync.
     pub(crate) fn note_follower_lag(&self, follower: BrokerId, records: u64) {
-        self.follower_lag.lock().insert(follower, (Instant::now(), records));
+        let now = Instant::now();
+        let mut known = self.follower_lag.lock();
+        let lag = known.entry(follower).or_insert((now, records));
+        if records >= lag.1 || now.duration_since(lag.0) >= LAG_COUNTS_FOR {
+            *lag = (now, records);
+        }
     }
 
     pub(super) fn collect(&self, page: &mut Page) {
@@ -119,7 +127,12 @@ impl ReplicationMetrics {
             page.family(family).counter(&[], counter);
         }
         let mut samples = page.family(&LAG);
-        for (leader, records) in self.lag.lock().iter() {
+        let mut behind: BTreeMap<BrokerId, u64> = BTreeMap::new();
+        for ((leader, _), records) in self.lag.lock().iter() {
+            let most = behind.entry(*leader).or_default();
+            *most = (*most).max(*records);
+        }
+        for (leader, records) in &behind {
             samples.add(&[leader], *records);
         }
         let mut samples = page.family(&FOLLOWER_LAG);
