@@ -27,6 +27,7 @@
 //! Invariant: no operation here holds a partition's lock across an `await`, and none knows a protocol's error codes.
 
 pub mod admin;
+mod background;
 mod cleaner;
 pub mod clock;
 mod completion;

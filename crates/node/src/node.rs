@@ -14,6 +14,7 @@ use ottla_storage::{LogConfig, LogDirectory, OpenError, StorageError};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::background::yield_to_others;
 use crate::cleaner::{Cleaner, Surroundings};
 use crate::coordinator::groups::GroupCoordinator;
 use crate::coordinator::lags;
@@ -433,15 +434,5 @@ impl Surroundings for CleanerSurroundings {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("id", &self.id()).finish_non_exhaustive()
-    }
-}
-
-/// Puts the current thread behind those that answer somebody: while they have work for every processor, it gets about a tenth of one.
-fn yield_to_others() {
-    const NICE: i32 = 10;
-    // On Linux a thread has a priority of its own.
-    let own = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(own), NICE) {
-        tracing::warn!(%error, "the cleaner works at the priority of requests: their latency may rise while a log is compacted");
     }
 }

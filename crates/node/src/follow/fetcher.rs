@@ -22,6 +22,9 @@ use crate::ports::{
 /// they flush, the leader collects. A partition whose disk takes longer is left out of rounds until it is done.
 const PATIENCE: Duration = Duration::from_millis(10);
 
+/// Bytes of an answer to copies that catch up: what is read, sent and flushed in one go holds up others on the same disk and processors.
+const PIECE: usize = 2 << 20;
+
 /// How long a leader may wait for records while a partition is left out.
 const SHORT_WAIT: Duration = Duration::from_millis(5);
 
@@ -91,7 +94,10 @@ impl Fetcher {
                 replica_epoch: self.parts.epoch,
                 max_wait: max_wait.min(config.fetch_wait_max),
                 min_bytes: config.fetch_min_bytes,
-                max_bytes: config.fetch_response_max_bytes,
+                max_bytes: match self.lane {
+                    Lane::InSync => config.fetch_response_max_bytes,
+                    Lane::CatchingUp => config.fetch_response_max_bytes.min(PIECE),
+                },
                 partitions: round.partitions,
             };
             match self.parts.peers.fetch(&source.address, request).await {

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::background::Background;
 use crate::directory::DirectoryShell;
 use crate::follow::fetcher::Fetcher;
 use crate::follow::hung_up::HungUp;
@@ -52,7 +53,21 @@ struct Running {
     sources: BTreeMap<(BrokerId, Lane), watch::Sender<Arc<Source>>>,
     /// Leaders without an address for brokers, each of which the log names once.
     unreachable: BTreeSet<BrokerId>,
+    /// Once something had to catch up.
+    background: Option<Background>,
     closed: bool,
+}
+
+impl Running {
+    /// Where copies catch up.
+    fn background(&mut self, instead: &Handle) -> Handle {
+        if self.background.is_none() {
+            self.background = Background::start("catch-up")
+                .inspect_err(|error| tracing::warn!(%error, "there is no thread for copies that catch up; they share those of requests"))
+                .ok();
+        }
+        self.background.as_ref().map_or_else(|| instead.clone(), |background| background.handle().clone())
+    }
 }
 
 impl ReplicaFetchers {
@@ -115,7 +130,11 @@ impl ReplicaFetchers {
                 }
                 None => {
                     let (sender, source) = watch::channel(Source::new(address, hosts));
-                    self.runtime.spawn(Fetcher::new(Arc::clone(&self.parts), lane).run(source));
+                    let fetcher = Fetcher::new(Arc::clone(&self.parts), lane).run(source);
+                    match lane {
+                        Lane::InSync => self.runtime.spawn(fetcher),
+                        Lane::CatchingUp => running.background(&self.runtime).spawn(fetcher),
+                    };
                     running.sources.insert((leader, lane), sender);
                 }
             }
@@ -142,6 +161,7 @@ impl ReplicaFetchers {
         let mut running = self.running.lock();
         running.closed = true;
         running.sources.clear();
+        running.background = None;
     }
 }
 
