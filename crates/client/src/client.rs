@@ -238,14 +238,20 @@ impl Client {
         }
     }
 
-    /// What a status means; a broken connection also makes the next attempt use the next address.
+    /// What a status means. A broken connection makes the next attempt use the next address; so does a broker that does not reach the one
+    /// that is responsible, for it may be cut off.
     pub(crate) fn failure(&self, picked: &Picked, status: &Status) -> Error {
         let error = Error::from_status(&picked.address, status);
-        if matches!(error, Error::Unavailable { .. }) {
+        if matches!(error, Error::Unavailable { .. }) || is_out_of_reach(&error) {
             self.connection.failed(picked);
         }
         error
     }
+}
+
+/// The broker is there, and the one that is responsible is not where it looks for it.
+fn is_out_of_reach(error: &Error) -> bool {
+    error.is(KafkaError::NETWORK_EXCEPTION) || error.is(KafkaError::NOT_COORDINATOR)
 }
 
 /// Whether a call may be made again after it failed.

@@ -56,3 +56,18 @@ async fn what_the_client_says_stands_in_the_span_of_its_cause() {
         "{producing}"
     );
 }
+
+#[tokio::test]
+async fn a_broker_that_does_not_reach_the_others_is_left_for_the_next_one() {
+    let builder = Client::builder().bootstrap("http://a:1").bootstrap("http://b:1");
+    let client = builder.build().unwrap();
+    let fails = |kafka: KafkaError| {
+        let picked = client.connection().pick().unwrap();
+        client.failure(&picked, &ottla_rpc::status::to_status("no", ottla_rpc::status::detail(kafka)));
+        (picked.address.to_string(), client.connection().pick().unwrap().address.to_string())
+    };
+    let (a, b) = ("http://a:1".to_owned(), "http://b:1".to_owned());
+    assert_eq!(fails(KafkaError::NETWORK_EXCEPTION), (a.clone(), b.clone()));
+    assert_eq!(fails(KafkaError::NOT_COORDINATOR), (b, a.clone()));
+    assert_eq!(fails(KafkaError::COORDINATOR_LOAD_IN_PROGRESS), (a.clone(), a), "this one is the right one");
+}

@@ -321,7 +321,8 @@ impl Driver {
                 let detail = failure.detail.unwrap_or_default();
                 let error = Error::from_detail(failure.message, detail);
                 tracing::debug!(%error, "a batch was refused");
-                let not_here = error.kafka_name() == Some("NOT_LEADER_OR_FOLLOWER");
+                let not_here =
+                    matches!(error.kafka_name(), Some("NOT_LEADER_OR_FOLLOWER" | "NETWORK_EXCEPTION"));
                 self.machine.failed(answer.id, error, now);
                 state.astray = if not_here { state.astray + 1 } else { 0 };
                 if state.astray >= ASTRAY {
