@@ -145,7 +145,7 @@ pub struct PeerAddress {
 pub enum Lane {
     /// Of copies that are in sync: acknowledgements wait for them.
     InSync,
-    /// Of copies that have to catch up, in pieces as large as there are.
+    /// Of copies that have to catch up: there may be gigabytes of them, and they give way to everything else.
     CatchingUp,
 }
 

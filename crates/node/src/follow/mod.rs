@@ -8,8 +8,9 @@
 //! | `hung_up` | leaders that have just closed their connections, to whom nobody is sent for a moment |
 //! | `pause` | how long to wait after a failure |
 //!
-//! A copy that is in sync and one that catches up do not share a fetch ([`Lane`](crate::ports::Lane)): an answer carries 10 MB, and a follower
-//! asks again once they are on its disk. Acknowledgements would wait for that, round after round, until the last copy had caught up.
+//! A copy that is in sync and one that catches up do not share a fetch ([`Lane`](crate::ports::Lane)): a follower asks again once what came is
+//! on its disk, and acknowledgements would wait for that, round after round, until the last copy had caught up. Those that catch up
+//! have a thread of their own, which takes what others leave of the processors.
 //!
 //! Invariant: at most one fetch is out to a leader for a partition. What a partition is asked for follows from its published view, and the
 //! machine takes an answer only if it fits the view of then: a late or doubled one changes nothing.
