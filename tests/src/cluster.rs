@@ -188,6 +188,13 @@ pub struct Cluster {
     network: Option<Network>,
 }
 
+impl Drop for Cluster {
+    /// They are ended one after the other, and the last ones say of the first that they are lost.
+    fn drop(&mut self) {
+        self.expect_log(LOST);
+    }
+}
+
 impl Cluster {
     /// Which brokers these are.
     pub fn kind(&self) -> Kind {
@@ -284,11 +291,6 @@ impl Cluster {
         for broker in &mut self.brokers {
             broker.wait_exit();
         }
-    }
-
-    /// Announces what the last ones say of the first when all of them are dropped, one after the other.
-    pub(crate) fn expect_end(&mut self) {
-        self.expect_log(LOST);
     }
 
     /// Whether a broker's process is there, stopped or not.

@@ -161,7 +161,6 @@ impl Drop for Front {
         let Some((stop, roller)) = self.roller.take() else { return };
         drop(stop);
         let rolled = roller.join();
-        lock(&self.cluster).expect_end();
         let test = thread::current().name().unwrap_or("a test").to_owned();
         match rolled {
             // Past the test runner's capture: a run is worth what it restarted.

@@ -14,8 +14,9 @@ use crate::cli::LogFormat;
 
 /// openraft and sled tell at level info what only their authors want to know; that a caller did not wait for its answer
 /// is no fault of the broker's; and that a member is not reached or that a vote came too late is told of once, by the quorum, not
-/// at each attempt. A disk that fails ends the quorum, which says so itself.
-const QUIET: &str = ",openraft=error,openraft::core::raft_core=off,openraft::raft::responder=error,openraft::replication=off,openraft::engine=off,sled=warn";
+/// at each attempt. A disk that fails ends the quorum, which says so itself. What is asked of a quorum that has just ended is an error to
+/// whoever asked, and not one of the broker that stops.
+const QUIET: &str = ",openraft=error,openraft::core::raft_core=off,openraft::raft::raft_inner=off,openraft::raft::responder=error,openraft::replication=off,openraft::engine=off,sled=warn";
 
 /// The key of the setting.
 const KEY: &str = "ottla.log.level";
