@@ -49,6 +49,12 @@ impl Node {
     }
 }
 
+/// Ports for the voters, below those that the system gives to whoever asks for any: another node's listener would take one.
+fn free_ports() -> Vec<u16> {
+    let first = 12_000 + u16::try_from(std::process::id() % 8_000).unwrap();
+    (first..).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(3).collect()
+}
+
 fn eventually(what: &str, nodes: &[Node], mut is: impl FnMut(&[Node]) -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is(nodes) {
@@ -61,9 +67,7 @@ fn eventually(what: &str, nodes: &[Node], mut is: impl FnMut(&[Node]) -> bool) {
 #[test]
 fn three_brokers_form_one_cluster_and_a_killed_one_is_fenced_and_returns() {
     let scratch = tempfile::tempdir().unwrap();
-    let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<u16> = held.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
-    drop(held);
+    let ports = free_ports();
     let mut nodes: Vec<Node> = (1..=3).map(|id| Node::start(scratch.path(), id, &ports)).collect();
     nodes.iter_mut().for_each(Node::ready);
     let cluster = |node: &Node| {
