@@ -29,7 +29,9 @@ def told(error, message):
     if error:
         print("unknown", number, message.partition(), error, flush=True)
     else:
-        print("acked", number, message.partition(), message.offset(), flush=True)
+        # None of a record that was there already when it was sent again.
+        offset = message.offset()
+        print("acked", number, message.partition(), -1 if offset is None else offset, flush=True)
 
 
 # What librdkafka says of itself, on standard error: "eos,msg", for instance.

@@ -27,7 +27,9 @@ def acknowledged(error, message):
     if error:
         print("failed", error, file=sys.stderr, flush=True)
         os._exit(1)
-    print(message.value().decode().split("-")[1], message.offset(), flush=True)
+    # None of a record that was there already when it was sent again.
+    offset = message.offset()
+    print(message.value().decode().split("-")[1], -1 if offset is None else offset, flush=True)
 
 
 producer = Producer(
