@@ -74,7 +74,12 @@ impl PeerClient {
             }
         }
         let connection = Connection::open(leader, &self.options).await?;
-        self.probes.lock().insert(way, connection.probe());
+        {
+            // Who takes a connection is there: what a former process of it closed tells nothing any more.
+            let mut probes = self.probes.lock();
+            probes.retain(|(broker, _), probe| *broker != leader.broker || probe.state() != State::Closed);
+            probes.insert(way, connection.probe());
+        }
         let mut fresh = Line { connection, session: Session::default() };
         let response = fresh.fetch(fetch).await?;
         self.idle.lock().insert(way, fresh);

@@ -218,6 +218,34 @@ async fn a_request_given_up_holds_nothing_up() {
 }
 
 #[tokio::test]
+async fn a_peer_has_hung_up_when_no_connection_to_it_is_open_and_one_was_closed() {
+    let address = peer(|number, mut stream| async move {
+        let correlation = take(&mut stream).await;
+        stream.write_all(&empty_answer(correlation)).await.unwrap();
+        if number > 0 {
+            // Open, and answering no more.
+            std::mem::forget(stream);
+        }
+    })
+    .await;
+    let client = client();
+    let in_lane = |lane| ReplicaFetch { lane, ..fetch() };
+    client.fetch(&address, in_lane(Lane::CatchingUp)).await.unwrap();
+    while !client.has_hung_up(address.broker) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    client.fetch(&address, in_lane(Lane::InSync)).await.unwrap();
+    assert!(!client.has_hung_up(address.broker), "one is open");
+    // Given up by this end, after which there is none.
+    let waits = client.fetch(&address, in_lane(Lane::InSync));
+    assert!(tokio::time::timeout(Duration::from_millis(50), waits).await.is_err());
+    assert!(
+        !client.has_hung_up(address.broker),
+        "what was closed before the last one was opened does not count"
+    );
+}
+
+#[tokio::test]
 async fn nonsense_ends_the_call_and_claims_no_memory() {
     let cases: [(&'static [u8], &str); 4] = [
         (
