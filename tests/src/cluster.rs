@@ -189,9 +189,13 @@ pub struct Cluster {
 }
 
 impl Drop for Cluster {
-    /// They are ended one after the other, and the last ones say of the first that they are lost.
+    /// They are ended one after the other, and the last ones say of the first that they are lost. Before the end nobody may have said so
+    /// unannounced.
     fn drop(&mut self) {
+        let surprising = self.surprising_lines();
         self.expect_log(LOST);
+        let fails = !surprising.is_empty() && !thread::panicking();
+        assert!(!fails, "unexpected lines in the logs:\n{}", surprising.join("\n"));
     }
 }
 
