@@ -95,8 +95,8 @@ fn judge_with(judge: &Path, mutant: &str, search: &Search) -> anyhow::Result<(bo
 /// Patches a copy of the sources and builds the judge from it.
 fn build(root: &Path, scratch: &Path, mutants: &[Mutant]) -> anyhow::Result<PathBuf> {
     let (patched, source) = (scratch.join("patched"), scratch.join("source"));
-    // What it uses of others is built there once for all. Its own crates take the place of the project's there: the next build of those
-    // compiles them again.
+    // What it uses of others is built there once for all. Its own crates have another version than the project's: cargo would
+    // take the ones for the others.
     let target = it::project::target();
     if patched.exists() {
         fs::remove_dir_all(&patched)?;
@@ -209,6 +209,7 @@ fn copy_sources(root: &Path, copy: &Path) -> anyhow::Result<()> {
         .map(|line| match line {
             line if line.starts_with("members") => "members = [\"crates/*\"]",
             line if line.starts_with("default-members") || line.starts_with("exclude") => "",
+            line if line.starts_with("version = ") => "version = \"0.0.0+mutants\"",
             line => line,
         })
         .collect();

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use ottla_coordination::metadata::voters::{QuorumDescription, VoterChange, VoterRefusal};
 use ottla_coordination::metadata::{Command, Image, Response};
 use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Now, Offset, PartitionIndex, TopicId};
+use ottla_storage::ProducerStates;
 use tokio::sync::watch;
 
 /// A future that may be kept in a queue.
@@ -225,6 +226,8 @@ pub enum LeaderAnswer {
         log_start: Offset,
         /// Where its log ends.
         log_end: Offset,
+        /// Who has written before its first offset, and not since.
+        producers: Arc<ProducerStates>,
     },
 }
 
@@ -250,6 +253,9 @@ pub enum ReplicaFetchError {
     /// It cannot read its log.
     #[error("the leader cannot read its log")]
     Storage,
+    /// Its log begins or ends elsewhere than when the fetch came.
+    #[error("the leader's log begins or ends elsewhere by now")]
+    OffsetMoved,
     /// It answered with another of Kafka's error codes.
     #[error("the leader answered with error {0}")]
     Other(i16),

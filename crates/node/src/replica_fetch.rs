@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Offset};
 use ottla_replication::{Event, FollowerFetch, FollowerFetchError, FollowerPosition};
-use ottla_storage::{ReadError, ReadSlice};
+use ottla_storage::{ProducerStates, ReadError, ReadSlice};
 
 use crate::completion::{Waiter, ticket};
 use crate::fetch::{FetchError, MAX_STALE_VIEWS, check_leader};
@@ -81,6 +81,8 @@ pub enum ForReplica {
         log_start: Offset,
         /// End of the log.
         log_end: Offset,
+        /// Who has written before the first offset, and not since.
+        producers: Arc<ProducerStates>,
     },
 }
 
@@ -199,8 +201,8 @@ impl Node {
                 Some(Ok(FollowerPosition { diverging: Some(diverging), .. })) => {
                     Ok(ForReplica::Diverging { epoch: diverging.epoch, end: diverging.end })
                 }
-                Some(Err(FollowerFetchError::OutOfRange { log_start, log_end })) => {
-                    Ok(ForReplica::OutOfRange { log_start, log_end })
+                Some(Err(FollowerFetchError::OutOfRange { log_start, log_end, producers })) => {
+                    Ok(ForReplica::OutOfRange { log_start, log_end, producers })
                 }
                 Some(Err(error)) => Err(refusal(&error)),
                 // Closed meanwhile.
@@ -301,9 +303,8 @@ fn read(
         match view.log.read(offset, max_bytes, view.log_end, min_one) {
             Ok(slice) => return Ok(ForReplica::Records { slice, high_watermark, log_start }),
             Err(ReadError::Stale) => {}
-            Err(ReadError::OffsetOutOfRange { log_start, log_end, .. }) => {
-                return Ok(ForReplica::OutOfRange { log_start, log_end });
-            }
+            // The log has been cut or has got shorter since the partition was told: it has the answer to the next fetch.
+            Err(ReadError::OffsetOutOfRange { .. }) => return Err(ReplicaFetchError::OffsetMoved),
             Err(error) => {
                 tracing::error!(partition = ?host, %error, "a read of the log for a follower failed; check the disk");
                 return Err(ReplicaFetchError::Storage);

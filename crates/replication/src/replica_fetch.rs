@@ -5,8 +5,11 @@
 //! answer. It must take one view, see that it leads in the term of the question, and read from that: a later view may hold
 //! what another leader wrote.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
+use ottla_storage::ProducerStates;
 
 /// A follower asks its leader for what comes next. It says by that what it has.
 #[derive(Debug)]
@@ -51,7 +54,7 @@ pub struct EpochEnd {
 }
 
 /// Why a follower's fetch counts for nothing and is sent nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FollowerFetchError {
     /// This replica does not lead.
@@ -85,6 +88,8 @@ pub enum FollowerFetchError {
         log_start: Offset,
         /// The leader's log end.
         log_end: Offset,
+        /// Who has written before the log start, and not since.
+        producers: Arc<ProducerStates>,
     },
     /// The leader's log directory is offline.
     #[error("the log directory is offline after a failed write or flush")]
@@ -136,5 +141,8 @@ pub enum FetchedOutcome {
         log_start: Offset,
         /// The leader's log end.
         log_end: Offset,
+        /// Who has written before the log start, and not since: a copy that begins there finds no batch of theirs, and must
+        /// know them all the same when they send again what they wrote.
+        producers: Arc<ProducerStates>,
     },
 }

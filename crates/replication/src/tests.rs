@@ -7,9 +7,9 @@
 //! checkpointed | checkpoint fails
 //! fetch from=2 term=0 at=5 last=0 [broker=7] [start=0]  a follower's fetch; last=- without records
 //! accepted on=1 v=2 isr=1,2 | refused on=1 retry        what came of a proposal
-//! records term=0 at=5 last=0 hw=3 start=0 [5@0 6@1]     what a follower's fetch brought: batches of one record, offset@term
+//! records term=0 at=5 last=0 hw=3 start=0 [5@0 6..8@1]  what a follower's fetch brought: batches, offset@term or first..last@term
 //! diverging term=2 at=5 last=1 common=0 end=3           the same, where the logs part; common=- for none
-//! out-of-range term=2 at=5 last=1 start=7 end=9
+//! out-of-range term=2 at=5 last=1 start=7 end=9 [wrote=6@1#3]   a batch that lies before the start
 //! delete NAME before=3                                  before=- for the high watermark
 //! configure fsync|os    session open|over    tick    wait SECONDS    retain    swap NAME    directory fails
 //! disk full|free                                        what the file system says from its next look on, a second later
@@ -45,7 +45,7 @@ use ottla_record::{
 use ottla_storage::compaction::{Cleanable, CleanedSegment, Pass, PassMemory, PassOrder};
 use ottla_storage::{
     CheckpointJob, DirectoryLimits, Disk, Entry, File, FlushJob, FsDisk, Log, LogConfig, LogDirectory,
-    LogStart, OpenMode, Space,
+    LogStart, OpenMode, ProducerStates, Space,
 };
 
 use crate::{
@@ -440,7 +440,16 @@ impl<'a> Words<'a> {
                 epoch: self.optional("common").map(LeaderEpoch::new),
                 end: self.offset("end"),
             }),
-            _ => FetchedOutcome::OutOfRange { log_start: self.offset("start"), log_end: self.offset("end") },
+            _ => FetchedOutcome::OutOfRange {
+                log_start: self.offset("start"),
+                log_end: self.offset("end"),
+                producers: Arc::new(self.named.get("wrote").map_or_else(ProducerStates::default, |batch| {
+                    let mut states = ProducerStates::default();
+                    let batch = replicated(batch);
+                    states.apply(ottla_record::BatchView::parse(&batch).unwrap().header(), None);
+                    states
+                })),
+            },
         };
         FetchedFromLeader {
             leader_epoch: self.term("term"),
@@ -498,13 +507,18 @@ fn batch(producer: Option<i32>) -> ValidatedBatches {
     validate(sent, &rules, Timestamp::from_millis(1_000)).unwrap()
 }
 
-/// One record as a leader sends it: `offset@term`, or `offset@term#sequence`.
+/// A batch as a leader sends it: `offset@term` with one record, `first..last@term`, or `offset@term#sequence`.
 fn replicated(batch: &str) -> Bytes {
     let (place, sequence) = batch.split_once('#').map_or((batch, None), |(place, rest)| (place, Some(rest)));
-    let (offset, term) = place.split_once('@').unwrap();
-    let builder = BatchBuilder::new(Codec::None)
-        .base_offset(Offset::new(offset.parse().unwrap()))
+    let (offsets, term) = place.split_once('@').unwrap();
+    let (first, last) = offsets.split_once("..").unwrap_or((offsets, offsets));
+    let [first, last] = [first, last].map(|offset| offset.parse::<i64>().unwrap());
+    let mut builder = BatchBuilder::new(Codec::None)
+        .base_offset(Offset::new(first))
         .leader_epoch(LeaderEpoch::new(term.parse().unwrap()));
+    for _more in first..last {
+        builder.push(Some(Timestamp::from_millis(1_000)), Some(b"key"), Some(b"value"), &[]);
+    }
     record(builder, sequence.map(|sequence| sequence.parse().unwrap()))
 }
 

@@ -8,7 +8,7 @@ use ottla_record::{
     BatchBuilder, Codec, LeaderEpoch, Monotonic, Now, Offset, ProducerEpoch, ProducerId, ProducerStamp,
     Sequence, Timestamp,
 };
-use ottla_storage::{FlushJob, Log, LogConfig, LogDirectory};
+use ottla_storage::{FlushJob, Log, LogConfig, LogDirectory, ProducerStates};
 
 use crate::disk::SimDisk;
 use crate::explore::{Crash, Life, Moments, Story};
@@ -175,7 +175,7 @@ impl Process<'_> {
         let to = world.log_start;
         world.oracle.truncating(Offset::ZERO);
         world.oracle.restarting_at(to.max(self.log.log_start()));
-        let emptied = self.log.truncate_fully_and_start_at(to, world.wall);
+        let emptied = self.log.truncate_fully_and_start_at(to, ProducerStates::default(), world.wall);
         moments.keep(self.disk, world);
         emptied.map_err(|error| broken(Invariant::Progress, format!("starting over at {to}: {error}")))?;
         world.oracle.truncated(Offset::ZERO);

@@ -502,8 +502,8 @@ impl Model {
                 let (high_watermark, log_start) = (view.high_watermark, view.log_start);
                 FetchedOutcome::Records { bytes: Bytes::from(bytes), high_watermark, log_start }
             }
-            Some(Err(FollowerFetchError::OutOfRange { log_start, log_end })) => {
-                FetchedOutcome::OutOfRange { log_start, log_end }
+            Some(Err(FollowerFetchError::OutOfRange { log_start, log_end, producers })) => {
+                FetchedOutcome::OutOfRange { log_start, log_end, producers }
             }
             Some(Err(_)) | None => return Ok(()),
         };

@@ -22,7 +22,8 @@ use crate::whole_file;
 /// What the rebuilt state must cover.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RebuildBounds {
-    pub(crate) log_start: Offset,
+    /// Where the first segment begins, be it below the log start: what producers did there counts.
+    pub(crate) first_base: Offset,
     pub(crate) log_end: Offset,
     /// From this offset on, the transaction indexes are to be built anew too.
     pub(crate) transactions_from: Option<Offset>,
@@ -43,17 +44,17 @@ pub(crate) fn rebuild_producers(
     snapshots: &mut BTreeSet<Offset>,
     bounds: RebuildBounds,
 ) -> Result<Rebuilt, OpenError> {
-    let RebuildBounds { log_start, log_end, transactions_from } = bounds;
+    let RebuildBounds { first_base, log_end, transactions_from } = bounds;
     let path = |base| dir.join(FileName { base, kind: FileKind::ProducerSnapshot }.to_string());
     // One beyond the end describes records that are gone; another may be written there under its name.
     for offset in snapshots.split_off(&log_end.next()) {
         whole_file::remove(disk, &path(offset)).at(path(offset))?;
     }
     let mut rebuilt = Rebuilt { states: ProducerStates::default(), changed: Vec::new() };
-    let mut from = log_start;
+    let mut from = first_base;
     // An abort marker is understood only with the start of its transaction, which may lie in an older segment.
-    let newest_usable = transactions_from.unwrap_or(log_end).max(log_start);
-    while let Some(offset) = snapshots.range(log_start..=newest_usable).next_back().copied() {
+    let newest_usable = transactions_from.unwrap_or(log_end).max(first_base);
+    while let Some(offset) = snapshots.range(first_base..=newest_usable).next_back().copied() {
         let path = path(offset);
         let bytes = whole_file::read(disk, &path).at(&path)?.unwrap_or_default();
         match producer_snapshot::decode(&bytes) {
@@ -75,7 +76,8 @@ pub(crate) fn rebuild_producers(
     for segment in segments.get(first..).unwrap_or_default() {
         let states = &mut rebuilt.states;
         walk(segment, log_end, |file, position, header| {
-            if header.last_offset() < from || header.producer().is_none() {
+            let counts = from <= header.last_offset() && header.base_offset() < log_end;
+            if !counts || header.producer().is_none() {
                 return Ok(());
             }
             let ended = states.apply(header, read_marker(file, position, header)?.as_ref());

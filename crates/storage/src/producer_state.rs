@@ -148,6 +148,21 @@ impl ProducerStates {
         self.open.first_key_value().map(|(offset, id)| (*offset, *id))
     }
 
+    /// Those that have written nothing at or above an offset: whoever has only the batches from there on does not know
+    /// them. At most so many, the ones that wrote last.
+    pub fn silent_since(&self, offset: Offset, most: usize) -> Self {
+        let last = |producer: &Producer| producer.recent.last().map(|batch| batch.last_offset);
+        let mut silent: Vec<_> =
+            self.producers.iter().filter(|(_, producer)| last(producer) < Some(offset)).collect();
+        silent.sort_unstable_by_key(|(_, producer)| std::cmp::Reverse(last(producer)));
+        silent.truncate(most);
+        let mut states = Self::default();
+        for (id, producer) in silent {
+            states.restore(*id, producer.clone());
+        }
+        states
+    }
+
     /// Decides about a batch that a client sent (or, with a marker, a coordinator). Changes nothing.
     pub fn check(
         &self,

@@ -202,7 +202,7 @@ impl Loader<'_> {
         let first_base = self.segments.first().map_or(log_end, |segment| segment.base());
         let log_start = log_start.max(first_base);
         let epochs_dirty = self.settle_epochs(log_start, log_end)?;
-        let bounds = RebuildBounds { log_start, log_end, transactions_from: self.transactions_from };
+        let bounds = RebuildBounds { first_base, log_end, transactions_from: self.transactions_from };
         let rebuilt = rebuild_producers(self.disk(), &self.dir, &self.segments, &mut snapshots, bounds)?;
         self.changed.extend(rebuilt.changed);
         if !self.start.clean || !self.changed.is_empty() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ottla_record::{Now, Offset, Timestamp};
 
-use crate::disk::OpenMode;
+use crate::disk::{File, OpenMode};
 use crate::error::{AtPath, StorageError};
 use crate::file_names::{FileKind, FileName};
 use crate::flush::Unflushed;
@@ -72,7 +72,7 @@ impl Log {
     fn try_roll(&mut self, base: Offset, wall: Timestamp) -> Result<(), StorageError> {
         self.seal()?;
         // What producers did up to here is in the snapshot; recovery reads on from the new segment.
-        self.write_snapshot(base)?;
+        let _durable_later = self.write_snapshot(base)?;
         self.start_segment(base, wall)
     }
 
@@ -134,7 +134,7 @@ impl Log {
     }
 
     /// Writes the state of the producers at `offset`, the log end. Durable with the next checkpoint.
-    pub(crate) fn write_snapshot(&mut self, offset: Offset) -> Result<(), StorageError> {
+    pub(crate) fn write_snapshot(&mut self, offset: Offset) -> Result<Arc<dyn File>, StorageError> {
         let path = self.path_of(FileName { base: offset, kind: FileKind::ProducerSnapshot }.to_string());
         let bytes = producer_snapshot::encode(&self.producers);
         // Not by a rename: a torn snapshot is known by its CRC, and an older one is used instead.
@@ -143,7 +143,7 @@ impl Log {
         self.snapshots.insert(offset);
         self.unsynced_snapshots.push(offset);
         self.bytes_since_snapshot = 0;
-        Ok(())
+        Ok(file)
     }
 
     /// Removes the snapshots for which `gone` holds. The names are gone for good with the next sync of the directory.

@@ -14,6 +14,7 @@ use crate::handles::SegmentFiles;
 use crate::index_file::IndexFile;
 use crate::log::Log;
 use crate::producer_rebuild::{RebuildBounds, rebuild_producers};
+use crate::producer_state::ProducerStates;
 use crate::retention::contains;
 use crate::scan::{BatchScan, Check, Scanned};
 use crate::segment::{Indexer, Segment};
@@ -49,22 +50,26 @@ impl Log {
         }
         let first_base = self.segments.first().map_or(self.log_start, |segment| segment.base());
         if offset <= first_base || offset < self.log_start {
-            return self.truncate_fully_and_start_at(offset, wall);
+            let producers = self.producers_before(offset);
+            let result = producers.and_then(|known| self.try_truncate_fully(offset, known, wall));
+            return self.finish(result);
         }
         let result = self.try_truncate(offset, wall);
         self.finish(result)
     }
 
-    /// Removes everything; the log starts and ends at `offset` then.
+    /// Removes everything; the log starts and ends at `offset` then. `producers` are those that are known to have written
+    /// before it: they must not be taken for new ones when they send again what they wrote.
     pub fn truncate_fully_and_start_at(
         &mut self,
         offset: Offset,
+        producers: ProducerStates,
         wall: Timestamp,
     ) -> Result<(), TruncateError> {
         if self.poisoned {
             return Err(TruncateError::Poisoned);
         }
-        let result = self.try_truncate_fully(offset, wall);
+        let result = self.try_truncate_fully(offset, producers, wall);
         self.finish(result)
     }
 
@@ -86,13 +91,15 @@ impl Log {
             None => (end, offset),
         };
         if log_end < self.log_start {
-            // The batch that goes holds the log start: no record that could be read is left.
-            return self.try_truncate_fully(self.log_start, wall);
+            // The batch that goes holds the log start: no record that could be read is left. Some of its records were
+            // committed: this log was no truer than its leader's, which was elected without it, and so are its producers.
+            return self.try_truncate_fully(self.log_start, ProducerStates::default(), wall);
         }
         if position == 0 && number == 0 {
             // What stood before the cut in the first segment has been compacted away: no record is left, and the offsets
             // up to the cut are not used again.
-            return self.try_truncate_fully(log_end, wall);
+            let producers = self.producers_before(log_end)?;
+            return self.try_truncate_fully(log_end, producers, wall);
         }
         self.lower_marks(log_end)?;
         let gone: Vec<_> = self.segments.get(number + 1..).unwrap_or_default().to_vec();
@@ -114,7 +121,34 @@ impl Log {
         Ok(())
     }
 
-    fn try_truncate_fully(&mut self, offset: Offset, wall: Timestamp) -> Result<(), TruncateError> {
+    /// What this log knows of those that wrote below an offset.
+    fn producers_before(&mut self, offset: Offset) -> Result<ProducerStates, TruncateError> {
+        let first_base = self.segments.first().map_or(self.log_start, |segment| segment.base());
+        if offset < first_base {
+            return Ok(ProducerStates::default());
+        }
+        self.active.segment.set_size(self.active.end);
+        let bounds = RebuildBounds { first_base, log_end: offset, transactions_from: None };
+        let disk = Arc::clone(self.root.disk());
+        Ok(rebuild_producers(&*disk, &self.dir, &self.segments, &mut self.snapshots, bounds)?.states)
+    }
+
+    fn try_truncate_fully(
+        &mut self,
+        offset: Offset,
+        producers: ProducerStates,
+        wall: Timestamp,
+    ) -> Result<(), TruncateError> {
+        self.producers = producers;
+        let snapshot = (self.producers.iter().len() > 0).then_some(offset);
+        if snapshot.is_some() {
+            // Durable before the cut: nobody tells a log that begins there once more.
+            let file = self.write_snapshot(offset)?;
+            for result in self.root.disk().sync_files(&[file]) {
+                result.at(&*self.dir)?;
+            }
+            self.sync_names()?;
+        }
         self.lower_marks(Offset::ZERO)?;
         self.root.store_log_start(&self.name, offset)?;
         for (number, segment) in self.segments.to_vec().iter().enumerate().rev() {
@@ -126,7 +160,7 @@ impl Log {
         self.replace_segments(Vec::new());
         self.log_start = offset;
         self.end_at(offset);
-        self.remove_snapshots(|_| true)?;
+        self.remove_snapshots(|at| Some(at) != snapshot)?;
         self.restart_at(offset, wall)
     }
 
@@ -151,7 +185,8 @@ impl Log {
         self.end_at(log_end);
         self.start_segment(log_end, wall)?;
         let disk = Arc::clone(self.root.disk());
-        let bounds = RebuildBounds { log_start: self.log_start, log_end, transactions_from: None };
+        let first_base = self.segments.first().map_or(self.log_start, |segment| segment.base());
+        let bounds = RebuildBounds { first_base, log_end, transactions_from: None };
         let rebuilt = rebuild_producers(&*disk, &self.dir, &self.segments, &mut self.snapshots, bounds)?;
         self.producers = rebuilt.states;
         self.unsynced_snapshots.retain(|offset| *offset <= log_end);

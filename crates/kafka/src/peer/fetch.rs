@@ -1,9 +1,12 @@
 //! Fetch as followers send it: topics by id, the follower's registration, the epoch of its last record (KIP-595, KIP-903).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ottla_node::ports::{
     LeaderAnswer, PeerError, ReplicaFetch, ReplicaFetchError, ReplicaFetchPartition, ReplicaFetched,
 };
+use ottla_node::storage::{ProducerStates, producer_snapshot};
 use ottla_record::{LeaderEpoch, Offset, PartitionIndex, TopicId, Uuid};
 use ottla_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic, ReplicaState};
 use ottla_wire::messages::fetch_response::{FetchResponse, PartitionData};
@@ -93,10 +96,20 @@ fn answer(topic: Uuid, data: PartitionData) -> Result<ReplicaFetched, PeerError>
             log_start: log_start()?,
             // Where consumers have the last stable offset, see the leader's side.
             log_end: Offset::from_wire(data.last_stable_offset).ok_or_else(|| missing("the log end"))?,
+            producers: Arc::new(producers(data.records)?),
         }),
         error => Err(refusal(error)),
     };
     Ok(ReplicaFetched { topic_id: TopicId(topic), partition, outcome })
+}
+
+/// Those that wrote before the leader's log start; see the leader's side for where they are.
+fn producers(records: Option<Records>) -> Result<ProducerStates, PeerError> {
+    match records {
+        Some(Records::Inline(bytes)) if !bytes.is_empty() => producer_snapshot::decode(&bytes)
+            .map_err(|error| PeerError::Malformed(format!("the producers' states: {error}"))),
+        Some(Records::Inline(_) | Records::Hole { .. }) | None => Ok(ProducerStates::default()),
+    }
 }
 
 fn refusal(error: ErrorCode) -> ReplicaFetchError {
@@ -109,6 +122,7 @@ fn refusal(error: ErrorCode) -> ReplicaFetchError {
         }
         ErrorCode::STALE_BROKER_EPOCH => ReplicaFetchError::StaleBrokerEpoch,
         ErrorCode::KAFKA_STORAGE_ERROR => ReplicaFetchError::Storage,
+        ErrorCode::OFFSET_NOT_AVAILABLE => ReplicaFetchError::OffsetMoved,
         other => ReplicaFetchError::Other(other.0),
     }
 }

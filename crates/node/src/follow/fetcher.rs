@@ -249,8 +249,8 @@ async fn deliver(host: &Arc<PartitionHost>, asked: &ReplicaFetchPartition, answe
             let outcome = FetchedOutcome::Diverging(EpochEnd { epoch, end });
             cut(host, event(outcome)).await;
         }
-        LeaderAnswer::OutOfRange { log_start, log_end } => {
-            cut(host, event(FetchedOutcome::OutOfRange { log_start, log_end })).await;
+        LeaderAnswer::OutOfRange { log_start, log_end, producers } => {
+            cut(host, event(FetchedOutcome::OutOfRange { log_start, log_end, producers })).await;
         }
     }
 }

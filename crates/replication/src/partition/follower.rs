@@ -1,8 +1,10 @@
 //! What a follower does: it copies its leader's log, and cuts of its own what the leader does not have.
 
+use std::sync::Arc;
+
 use ottla_record::{Batches, LeaderEpoch, Now, Offset};
-use ottla_storage::AppendError;
 use ottla_storage::truncation::TruncateError;
+use ottla_storage::{AppendError, ProducerStates};
 
 use super::role::Role;
 use super::{Checkpointing, Partition, Unflushed};
@@ -33,29 +35,48 @@ impl<W> Partition<W> {
     pub(super) fn fetched(&mut self, fetched: FetchedFromLeader, now: Now, effects: &mut Vec<Effect<W>>) {
         let FetchedFromLeader { leader_epoch, from, last_epoch, outcome } = fetched;
         let position = self.position();
-        let Role::Following(followership) = &mut self.role else { return };
+        let Role::Following(followership) = &self.role else { return };
         if leader_epoch != followership.epoch || (from, last_epoch) != (position.offset, position.last_epoch)
         {
             return;
         }
         match outcome {
             FetchedOutcome::Records { bytes, high_watermark, log_start } => {
+                if let Some(base) = self.base_around_start(&bytes) {
+                    let producers = self.log.producers().clone();
+                    let emptied = self.log.truncate_fully_and_start_at(base, producers, now.wall);
+                    self.was_cut(emptied, effects);
+                }
+                let Role::Following(followership) = &mut self.role else { return };
                 followership.hear(high_watermark, log_start);
                 self.copy(&bytes, leader_epoch, now, effects);
             }
             FetchedOutcome::Diverging(common) => self.cut_to_common(common, now, effects),
-            FetchedOutcome::OutOfRange { log_start, .. } if from < log_start => {
-                let emptied = self.log.truncate_fully_and_start_at(log_start, now.wall);
+            // Where nothing is left either way, the copy begins where the leader's log does.
+            FetchedOutcome::OutOfRange { log_start, log_end, producers }
+                if from < log_start || log_end < self.log.log_start() =>
+            {
+                let producers = Arc::unwrap_or_clone(producers);
+                let emptied = self.log.truncate_fully_and_start_at(log_start, producers, now.wall);
                 self.was_cut(emptied, effects);
             }
-            FetchedOutcome::OutOfRange { log_start, log_end } if from > log_end => {
-                // Where nothing is left either way, the copy begins where the leader's log does.
-                let to = if log_end < self.log.log_start() { log_start } else { log_end };
-                let cut = self.log.truncate_to(to, now.wall);
+            FetchedOutcome::OutOfRange { log_end, .. } if from > log_end => {
+                let cut = self.log.truncate_to(log_end, now.wall);
                 self.was_cut(cut, effects);
             }
             FetchedOutcome::OutOfRange { .. } => {}
         }
+    }
+
+    /// Where a log without records has to begin, if that is within the first batch that the leader sent: records may have been
+    /// deleted up to there, or the log that ended there had other batches. Its start rises again once the records are here.
+    fn base_around_start(&self, bytes: &[u8]) -> Option<Offset> {
+        let start = self.log.log_start();
+        if start != self.log.log_end() {
+            return None;
+        }
+        let first = Batches::new(bytes).next()?.ok()?;
+        (first.base_offset() < start && start <= first.last_offset()).then_some(first.base_offset())
     }
 
     /// Appends what the leader sent, as it stands.
@@ -121,7 +142,7 @@ impl<W> Partition<W> {
         let cut = if to < log_start || log_start == log_end {
             // Nothing is common: a leader that was elected uncleanly does not have what all in-sync replicas have deleted as
             // committed. Its log is copied from its start, which it says when it is asked from too far below.
-            self.log.truncate_fully_and_start_at(Offset::ZERO, now.wall)
+            self.log.truncate_fully_and_start_at(Offset::ZERO, ProducerStates::default(), now.wall)
         } else if to < log_end {
             self.log.truncate_to(to, now.wall)
         } else {

@@ -1,5 +1,7 @@
 //! What a leader does: producers, followers, deletions, the in-sync set.
 
+use std::sync::Arc;
+
 use ottla_record::produce::ValidatedBatches;
 use ottla_record::{LeaderEpoch, Now, Offset, PartitionEpoch};
 use ottla_storage::{Append, AppendError, Log};
@@ -10,6 +12,9 @@ use crate::effect::{DeleteRecordsError, Effect, ProduceError};
 use crate::event::{Acks, DeleteRecords, Durability, Produce};
 use crate::isr::{IsrRefused, IsrState};
 use crate::replica_fetch::{EpochEnd, FollowerFetch, FollowerFetchError, FollowerPosition};
+
+/// So many producers are told to a copy that begins behind what they wrote: 4 MB, about.
+const MOST_PRODUCERS: usize = 20_000;
 
 impl<W> Partition<W> {
     pub(super) fn produce(&mut self, produce: Produce<W>, now: Now, effects: &mut Vec<Effect<W>>) {
@@ -114,12 +119,16 @@ impl<W> Partition<W> {
             // The follower has more of the term than this log, or its last term is not known here at all.
             |(asked, known)| known.end < fetch.offset || known.epoch.is_some_and(|epoch| epoch < *asked),
         );
+        let out_of_range = || {
+            let producers = Arc::new(self.log.producers().silent_since(log_start, MOST_PRODUCERS));
+            Err(FollowerFetchError::OutOfRange { log_start, log_end, producers })
+        };
         let outcome = if fetch.offset < log_start {
-            Err(FollowerFetchError::OutOfRange { log_start, log_end })
+            out_of_range()
         } else if let Some((_, end)) = diverging {
             Ok(Some(end))
         } else if fetch.offset > log_end {
-            Err(FollowerFetchError::OutOfRange { log_start, log_end })
+            out_of_range()
         } else {
             Ok(None)
         };

@@ -105,8 +105,8 @@ impl Replicas {
                     log_start: position_of_leader.log_start,
                 }
             }
-            Err(FollowerFetchError::OutOfRange { log_start, log_end }) => {
-                FetchedOutcome::OutOfRange { log_start, log_end }
+            Err(FollowerFetchError::OutOfRange { log_start, log_end, producers }) => {
+                FetchedOutcome::OutOfRange { log_start, log_end, producers }
             }
             Err(refused) => return Err(refused),
         };

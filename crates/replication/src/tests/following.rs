@@ -330,3 +330,148 @@ fn a_leader_that_is_replaced_fetches_once_its_own_flush_is_done_and_cuts_nothing
     );
     assert_eq!(p.records(), "0@0 1@0");
 }
+
+#[test]
+fn a_copy_begins_with_the_batch_that_holds_the_leaders_first_record() {
+    // Records before 7 were deleted, and 5 to 9 are one batch (KAFKA-6975).
+    let mut p = follower(Durability::Fsync);
+    check(
+        &p.run(
+            "out-of-range term=0 at=0 last=- start=7 end=11
+             records term=0 at=7 last=- hw=11 start=7 5..9@0 10@0
+             flushed
+             records term=0 at=11 last=0 hw=11 start=7",
+        ),
+        &expect![[r#"
+            > out-of-range term=0 at=0 last=- start=7 end=11
+              readers see 7 ≤ hw 7, flushed 7, end 7; follows 1 in 0, fetches from 7 after term -
+            > records term=0 at=7 last=- hw=11 start=7 5..9@0 10@0
+              flush to 11
+              readers see 5 ≤ hw 5, flushed 5, end 11; follows 1 in 0, waits for its flush
+            > flushed
+              readers see 7 ≤ hw 11, flushed 11, end 11; follows 1 in 0, fetches from 11 after term 0
+            > records term=0 at=11 last=0 hw=11 start=7
+        "#]],
+    );
+}
+
+#[test]
+fn a_log_that_was_cut_to_its_start_takes_a_batch_that_lies_around_it() {
+    // An unclean leader has other batches there: one of them around what was the start here.
+    let mut p = follower(Durability::Fsync);
+    check(
+        &p.run(
+            "out-of-range term=0 at=0 last=- start=7 end=9
+             records term=0 at=7 last=- hw=8 start=7 7..8@0
+             flushed
+             assign v=2 term=2 leader=3 replicas=1,2,3 isr=3
+             diverging term=2 at=9 last=0 common=- end=7
+             records term=2 at=7 last=- hw=9 start=3 6..8@1
+             flushed
+             records term=2 at=9 last=1 hw=9 start=3",
+        ),
+        &expect![[r#"
+            > out-of-range term=0 at=0 last=- start=7 end=9
+              readers see 7 ≤ hw 7, flushed 7, end 7; follows 1 in 0, fetches from 7 after term -
+            > records term=0 at=7 last=- hw=8 start=7 7..8@0
+              flush to 9
+              readers see 7 ≤ hw 7, flushed 7, end 9; follows 1 in 0, waits for its flush
+            > flushed
+              readers see 7 ≤ hw 8, flushed 9, end 9; follows 1 in 0, fetches from 9 after term 0
+            > assign v=2 term=2 leader=3 replicas=1,2,3 isr=3
+              readers see 7 ≤ hw 8, flushed 9, end 9; follows 3 in 2, fetches from 9 after term 0
+            > diverging term=2 at=9 last=0 common=- end=7
+              readers see 7 ≤ hw 7, flushed 7, end 7; follows 3 in 2, fetches from 7 after term -
+            > records term=2 at=7 last=- hw=9 start=3 6..8@1
+              flush to 9
+              readers see 6 ≤ hw 6, flushed 6, end 9; follows 3 in 2, waits for its flush
+            > flushed
+              readers see 6 ≤ hw 9, flushed 9, end 9; follows 3 in 2, fetches from 9 after term 1
+            > records term=2 at=9 last=1 hw=9 start=3
+        "#]],
+    );
+}
+
+#[test]
+fn a_batch_that_ends_before_the_log_does_is_not_taken() {
+    let mut p = follower(Durability::Fsync);
+    check(
+        &p.run(
+            "out-of-range term=0 at=0 last=- start=7 end=11
+             records term=0 at=7 last=- hw=11 start=7 5..6@0",
+        ),
+        &expect![[r#"
+            > out-of-range term=0 at=0 last=- start=7 end=11
+              readers see 7 ≤ hw 7, flushed 7, end 7; follows 1 in 0, fetches from 7 after term -
+            > records term=0 at=7 last=- hw=11 start=7 5..6@0
+              not copied: a batch starts at offset 5, but the log ends at 7
+        "#]],
+    );
+}
+
+#[test]
+fn a_copy_that_begins_behind_a_producers_batches_knows_them_all_the_same() {
+    // Neither is in the records that are copied. Whoever leads next tells the first one again as written, and takes the next.
+    let mut p = follower(Durability::Fsync);
+    check(
+        &p.run(
+            "out-of-range term=0 at=0 last=- start=7 end=8 wrote=6@0#3
+             records term=0 at=7 last=- hw=8 start=7 7@0
+             flushed
+             assign v=2 term=1 leader=2 replicas=1,2,3 isr=2
+             produce again leader seq=3
+             produce later leader seq=9
+             produce next leader seq=4",
+        ),
+        &expect![[r#"
+            > out-of-range term=0 at=0 last=- start=7 end=8 wrote=6@0#3
+              readers see 7 ≤ hw 7, flushed 7, end 7; follows 1 in 0, fetches from 7 after term -
+            > records term=0 at=7 last=- hw=8 start=7 7@0
+              flush to 8
+              readers see 7 ≤ hw 7, flushed 7, end 8; follows 1 in 0, waits for its flush
+            > flushed
+              readers see 7 ≤ hw 8, flushed 8, end 8; follows 1 in 0, fetches from 8 after term 0
+            > assign v=2 term=1 leader=2 replicas=1,2,3 isr=2
+              readers see 7 ≤ hw 8, flushed 8, end 8; leads 1 from 8
+            > produce again leader seq=3
+              again: written at 6
+            > produce later leader seq=9
+              later: refused: producer 9 sent sequence 9, expected 4
+            > produce next leader seq=4
+              flush to 9
+              readers see 7 ≤ hw 8, flushed 8, end 9; leads 1 from 8
+        "#]],
+    );
+}
+
+#[test]
+fn a_log_that_loses_all_its_records_remembers_who_wrote_before_them() {
+    let mut p = follower(Durability::Fsync);
+    p.run(
+        "out-of-range term=0 at=0 last=- start=7 end=8 wrote=6@0#3
+         records term=0 at=7 last=- hw=7 start=7 7@0#4
+         flushed",
+    );
+    check(
+        &p.run(
+            "assign v=2 term=1 leader=3 replicas=1,2,3 isr=2,3
+             diverging term=1 at=8 last=0 common=- end=7
+             assign v=3 term=2 leader=2 replicas=1,2,3 isr=2
+             produce again leader seq=3
+             produce next leader seq=4",
+        ),
+        &expect![[r#"
+            > assign v=2 term=1 leader=3 replicas=1,2,3 isr=2,3
+              readers see 7 ≤ hw 7, flushed 8, end 8; follows 3 in 1, fetches from 8 after term 0
+            > diverging term=1 at=8 last=0 common=- end=7
+              readers see 7 ≤ hw 7, flushed 7, end 7; follows 3 in 1, fetches from 7 after term -
+            > assign v=3 term=2 leader=2 replicas=1,2,3 isr=2
+              readers see 7 ≤ hw 7, flushed 7, end 7; leads 2 from 7
+            > produce again leader seq=3
+              again: written at 6
+            > produce next leader seq=4
+              flush to 8
+              readers see 7 ≤ hw 7, flushed 7, end 8; leads 2 from 7
+        "#]],
+    );
+}

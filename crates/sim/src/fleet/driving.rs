@@ -100,7 +100,7 @@ impl Fleet {
                         host.fetch_not_before = until;
                     }
                 }
-                // Nothing is deleted by request or compacted in these runs.
+                // Whoever asked has heard enough. Nothing is compacted in these runs.
                 Effect::RecordsDeleted { .. } | Effect::Swapped { .. } => {}
             }
         }

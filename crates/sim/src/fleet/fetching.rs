@@ -109,8 +109,8 @@ impl Fleet {
                     Some(end) => Some(FetchedOutcome::Diverging(end)),
                     None => continue,
                 },
-                Err(FollowerFetchError::OutOfRange { log_start, log_end }) => {
-                    Some(FetchedOutcome::OutOfRange { log_start, log_end })
+                Err(FollowerFetchError::OutOfRange { log_start, log_end, producers }) => {
+                    Some(FetchedOutcome::OutOfRange { log_start, log_end, producers })
                 }
                 Err(_) => None,
             };
@@ -175,7 +175,8 @@ impl Fleet {
         }
         let (high_watermark, log_start) = (view.high_watermark, view.log_start);
         if offset < log_start || offset > view.log_end {
-            return Ok(Some(FetchedOutcome::OutOfRange { log_start, log_end: view.log_end }));
+            // Its end or its start has moved while the fetch waited: the replica answers the next one.
+            return Ok(None);
         }
         let slice = view.log.read(offset, FETCH_BYTES, view.log_end, true);
         let bytes = match slice {

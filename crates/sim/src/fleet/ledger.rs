@@ -282,8 +282,11 @@ impl Copy {
         self.compared = self.compared.min(end);
     }
 
-    /// The log starts later.
+    /// The log starts later; or it was emptied, and starts where the leader's first batch does.
     pub fn start_at(&mut self, start: Offset) {
+        if start < self.start {
+            self.cut(start);
+        }
         while self.batches.front().is_some_and(|batch| batch.last < start) {
             self.batches.pop_front();
         }

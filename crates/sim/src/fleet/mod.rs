@@ -110,6 +110,8 @@ pub struct Tally {
     pub operations: u64,
     /// Of that, moves of replicas, and moves that were cancelled.
     pub moves: u64,
+    /// Requests to delete records that a leader took.
+    pub deletions: u64,
     /// Log directories lost.
     pub lost_directories: u64,
     /// Leaders that were elected out of sync.
@@ -144,6 +146,7 @@ impl Tally {
         self.terms += other.terms;
         self.operations += other.operations;
         self.moves += other.moves;
+        self.deletions += other.deletions;
         self.lost_directories += other.lost_directories;
         self.unclean_elections += other.unclean_elections;
         self.truncations_told += other.truncations_told;
@@ -346,7 +349,7 @@ impl Fleet {
             }
             Happening::Operator => {
                 self.operate();
-                Ok(())
+                self.delete_records()
             }
             Happening::Fault => self.fault(),
             Happening::FaultEnds(recovery) => {

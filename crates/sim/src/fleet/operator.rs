@@ -1,8 +1,11 @@
 //! What an operator does to a cluster that has trouble already: topics created, deleted, created again and given more partitions,
 //! configurations changed, leaders and replicas moved, moves cancelled. One thing at a time, asked again until there is an answer.
+//! Records are deleted besides, which a leader decides: up to any offset, be it in the middle of a batch.
 //!
 //! What was asked more than once, or over a network that doubles, may still be done after its answer, and after what was asked
 //! next: it is *late*, and what it asked for counts as possible from then on.
+
+use std::time::Duration;
 
 use ottla_coordination::metadata::{
     AlterConfigs, AlterReassignments, Command, ConfigChange, ConfigEdit, ConfigOp, ConfigResource,
@@ -10,6 +13,7 @@ use ottla_coordination::metadata::{
     Partition, PlacementSeed, Reassign, Response, Topic, TopicSelector,
 };
 use ottla_record::{BrokerId, PartitionIndex, TopicId};
+use ottla_replication::{DeleteRecords, Event};
 
 use super::Fleet;
 use super::happening::{Happening, Key, Message};
@@ -192,6 +196,30 @@ impl Fleet {
             },
         };
         self.ask(asked, 0);
+    }
+
+    /// Now and then the records of some partition are deleted, up to somewhere below its leader's high watermark.
+    pub(super) fn delete_records(&mut self) -> Verdict {
+        if self.healing || !self.rng.chance(1, 40) {
+            return Ok(());
+        }
+        let slot = self.rng.index(self.topics.len());
+        let Some(topic) = self.topics.get(slot).filter(|topic| topic.kind == Kind::Records) else {
+            return Ok(());
+        };
+        let keys = topic.keys.clone();
+        let Some(key) = self.rng.pick(&keys).copied() else { return Ok(()) };
+        let Some(leader) = (0..self.machines.len()).find(|broker| self.leads(*broker, key)) else {
+            return Ok(());
+        };
+        let Some(host) = self.host(leader, key) else { return Ok(()) };
+        let (first, end) = (host.view.log_start, host.view.high_watermark);
+        let many = u64::try_from(end - first).unwrap_or(0);
+        let before = first + i64::try_from(self.rng.below(many + 1)).unwrap_or(0);
+        self.tally.deletions += 1;
+        let deadline = self.now_of(leader).monotonic + DELETION_TIMEOUT;
+        let request = DeleteRecords { waiter: 0, before: Some(before), deadline };
+        self.drive(leader, key, Event::DeleteRecords(request))
     }
 
     /// A partition of which the metadata counts nobody as in sync: whoever was has lost its directory.
@@ -446,6 +474,8 @@ fn place_of(partition: PartitionIndex) -> usize {
     usize::try_from(partition.get()).unwrap_or(0)
 }
 
+/// How long whoever deletes records waits for the followers.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(10);
 /// When the operator asks again.
 const ASK_AGAIN: Micros = 2 * SECOND;
 /// A topic grows to so many partitions.

@@ -22,7 +22,7 @@ fn a_truncation_that_fails_leaves_the_marks_in_their_order() {
                 let wall = Timestamp::from_millis(0);
                 let outcome = match cut {
                     Some(end) => log.truncate_to(Offset::new(end), wall),
-                    None => log.truncate_fully_and_start_at(Offset::new(50), wall),
+                    None => log.truncate_fully_and_start_at(Offset::new(50), log.producers().clone(), wall),
                 };
                 failed += u64::from(outcome.is_err());
                 let marks = (log.log_start(), log.flushed_end(), log.log_end());

@@ -1,7 +1,7 @@
 use super::*;
-use crate::LogConfig;
 use crate::batches::{contents, epoch, stamp};
 use crate::log::tests::{Fixture, at, batch, config, flush, stamped};
+use crate::{LogConfig, ProducerStates};
 
 fn small() -> LogConfig {
     LogConfig { segment_bytes: 500, index_interval_bytes: 100, ..config() }
@@ -75,7 +75,7 @@ fn a_cut_takes_the_stored_high_watermark_with_it() {
     let fixture = fixture.restart();
     assert_eq!(fixture.root.high_watermark_of(&name), Some(Offset::new(12)));
     let (mut log, _) = fixture.open(small());
-    log.truncate_fully_and_start_at(Offset::new(5), wall()).unwrap();
+    log.truncate_fully_and_start_at(Offset::new(5), ProducerStates::default(), wall()).unwrap();
     drop(log);
     assert_eq!(fixture.restart().root.high_watermark_of(&name), Some(Offset::ZERO));
 }
@@ -135,7 +135,7 @@ fn starting_anew_elsewhere_forgets_everything() {
         flush(&mut log);
         log.checkpoint().unwrap();
         fixture.root.store_checkpoints().unwrap();
-        log.truncate_fully_and_start_at(Offset::new(start), wall()).unwrap();
+        log.truncate_fully_and_start_at(Offset::new(start), ProducerStates::default(), wall()).unwrap();
         assert_eq!((log.log_start().get(), log.log_end().get()), (start, start));
         drop(log);
         let fixture = fixture.restart();

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ottla_node::ports::ReplicaFetchError;
-use ottla_node::storage::ReadSlice;
+use ottla_node::storage::{ReadSlice, producer_snapshot};
 use ottla_node::{ForReplica, ReplicaFetchOptions};
 use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch};
-use ottla_wire::ErrorCode;
 use ottla_wire::messages::fetch_request::FetchRequest;
 use ottla_wire::messages::fetch_response::{EpochEndOffset, FetchResponse, PartitionData};
+use ottla_wire::{ErrorCode, Records};
 
 use crate::apis::fetch::MAX_WAIT;
 use crate::apis::fetch::answer::{self, Answer};
@@ -111,12 +111,14 @@ fn data(index: i32, outcome: Result<ForReplica, ReplicaFetchError>) -> (Partitio
                 EpochEndOffset { epoch: LeaderEpoch::to_wire(epoch), end_offset: end.get() };
             (PartitionData { diverging_epoch, ..empty }, None)
         }
-        Ok(ForReplica::OutOfRange { log_start, log_end }) => {
+        Ok(ForReplica::OutOfRange { log_start, log_end, producers }) => {
             let data = PartitionData {
                 error_code: ErrorCode::OFFSET_OUT_OF_RANGE,
                 log_start_offset: log_start.get(),
                 // A follower has no use for the last stable offset, and would have to ask again for the log's end.
                 last_stable_offset: log_end.get(),
+                // There are none; their place takes what is known of who wrote before, as a producer snapshot.
+                records: Some(Records::Inline(producer_snapshot::encode(&producers).into())),
                 ..empty
             };
             (data, None)
@@ -133,6 +135,7 @@ fn code(error: ReplicaFetchError) -> ErrorCode {
         ReplicaFetchError::UnknownPartition => ErrorCode::UNKNOWN_TOPIC_ID,
         ReplicaFetchError::StaleBrokerEpoch => ErrorCode::STALE_BROKER_EPOCH,
         ReplicaFetchError::Storage => ErrorCode::KAFKA_STORAGE_ERROR,
+        ReplicaFetchError::OffsetMoved => ErrorCode::OFFSET_NOT_AVAILABLE,
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }
