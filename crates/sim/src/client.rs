@@ -65,6 +65,11 @@ impl Producer {
         self.id.map(|id| ProducerStamp { id, epoch: self.epoch, base_sequence: None })
     }
 
+    /// Its id, if it has one.
+    pub const fn id(&self) -> Option<ProducerId> {
+        self.id
+    }
+
     /// True if it numbers its batches.
     pub const fn is_idempotent(&self) -> bool {
         self.id.is_some()

@@ -145,6 +145,7 @@ impl Fleet {
         }
         let Some(ledger) = self.ledgers.get_mut(key) else { return Ok(()) };
         let id = writer.number;
+        ledger.producers.extend(writer.producer.id().map(|producer| (id, producer)));
         let count = self.rng.index(4) + 1;
         let ids = ledger.draw(id, count);
         let wall =

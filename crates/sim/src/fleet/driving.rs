@@ -146,6 +146,9 @@ impl Fleet {
                 let required = host.min_in_sync.min(replicas);
                 promises::enough_are_in_sync(before.high_watermark, view.high_watermark, in_sync, required)?;
             }
+            if before.availability != view.availability {
+                promises::producers_are_known(ledger, broker, epoch, host.partition.log())?;
+            }
             // One that does not know that it was replaced uncleanly speaks of a log that is given up.
             if ledger.counts(epoch) {
                 rose = view.high_watermark > ledger.committed_end();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use ottla_record::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use ottla_record::{BrokerId, LeaderEpoch, Offset, PartitionIndex, ProducerId, TopicId};
 use ottla_replication::PartitionConfig;
 use ottla_storage::TopicPartition;
 
@@ -79,6 +79,8 @@ pub struct Ledger {
     placed: BTreeSet<RecordId>,
     /// The newest of each idempotent producer.
     newest: BTreeMap<u64, u64>,
+    /// As whom those write. Their sequences are the numbers of their records, unless something was given up.
+    pub producers: BTreeMap<u64, ProducerId>,
     /// Who led: the broker and its process.
     pub terms: BTreeMap<LeaderEpoch, (BrokerId, u64)>,
     /// The highest high watermark that a leader has shown, with its term.
@@ -123,6 +125,7 @@ impl Ledger {
             committed: Vec::new(),
             placed: BTreeSet::new(),
             newest: BTreeMap::new(),
+            producers: BTreeMap::new(),
             terms: BTreeMap::new(),
             shown: (LeaderEpoch::ZERO, Offset::ZERO),
             copies: vec![Copy::default(); brokers],
@@ -147,6 +150,11 @@ impl Ledger {
     pub fn progress_of(&self, producer: u64) -> (u64, u64) {
         let drawn = self.drawn.get(&producer).copied().unwrap_or(0);
         (drawn, self.newest.get(&producer).map_or(0, |newest| newest + 1))
+    }
+
+    /// The idempotent producers of which something is committed, and the number of its newest record.
+    pub fn committed_by(&self) -> impl Iterator<Item = (ProducerId, u64)> + '_ {
+        self.newest.iter().filter_map(|(number, newest)| Some((*self.producers.get(number)?, *newest)))
     }
 
     /// End of what is committed.

@@ -198,7 +198,7 @@ impl Fleet {
         self.ask(asked, 0);
     }
 
-    /// Now and then the records of some partition are deleted, up to somewhere below its leader's high watermark.
+    /// Now and then the records of some partition are deleted, up to somewhere below its leader's high watermark or all of them.
     pub(super) fn delete_records(&mut self) -> Verdict {
         if self.healing || !self.rng.chance(1, 40) {
             return Ok(());
@@ -215,10 +215,11 @@ impl Fleet {
         let Some(host) = self.host(leader, key) else { return Ok(()) };
         let (first, end) = (host.view.log_start, host.view.high_watermark);
         let many = u64::try_from(end - first).unwrap_or(0);
-        let before = first + i64::try_from(self.rng.below(many + 1)).unwrap_or(0);
+        let some = first + i64::try_from(self.rng.below(many + 1)).unwrap_or(0);
+        let before = (!self.rng.chance(1, 3)).then_some(some);
         self.tally.deletions += 1;
         let deadline = self.now_of(leader).monotonic + DELETION_TIMEOUT;
-        let request = DeleteRecords { waiter: 0, before: Some(before), deadline };
+        let request = DeleteRecords { waiter: 0, before, deadline };
         self.drive(leader, key, Event::DeleteRecords(request))
     }
 

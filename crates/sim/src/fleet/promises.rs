@@ -4,6 +4,7 @@
 use ottla_coordination::metadata::Partition;
 use ottla_record::{BatchView, BrokerId, LeaderEpoch, Offset};
 use ottla_replication::{Availability, View};
+use ottla_storage::{Log, Producer};
 
 use super::ledger::{Ledger, Stands, Written, Wrong, hash};
 use crate::invariants::{Invariant, Violation, broken};
@@ -128,6 +129,28 @@ pub fn one_leader_per_term(
     let found =
         format!("epoch {epoch} was led by {leader:?} (broker, process), now by {:?}", (broker, incarnation));
     Err(broken(Invariant::EpochsNeverRepeat, found))
+}
+
+/// R3. Who begins to lead knows every idempotent producer of which something is committed, be its batches deleted or not: what it
+/// sends again is told from what is new.
+///
+/// # Errors
+/// [`Invariant::ProducerState`]
+pub fn producers_are_known(ledger: &Ledger, broker: usize, epoch: LeaderEpoch, log: &Log) -> Verdict {
+    let is_latest = ledger.terms.last_key_value().is_some_and(|(latest, _)| *latest == epoch);
+    if !is_latest || ledger.given_up_below.is_some() {
+        return Ok(());
+    }
+    for (id, newest) in ledger.committed_by() {
+        let next = log.producers().get(id).and_then(Producer::next_sequence);
+        if next.is_none_or(|next| u64::try_from(next.get()).unwrap_or(0) <= newest) {
+            let found = format!(
+                "record {newest} of producer {id} is committed, broker {broker} leads and expects {next:?}"
+            );
+            return Err(broken(Invariant::ProducerState, found));
+        }
+    }
+    Ok(())
 }
 
 /// P2, first half: what a leader's high watermark passes is committed. What lies below it is what others committed, and
