@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use ottla_record::{Monotonic, Now, Offset, Timestamp};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, OpenMode};
 use crate::error::{AtPath, StorageError};
-use crate::file_names::{DELETED_SUFFIX, FileKind, with_suffix};
+use crate::file_names::{DELETED_SUFFIX, FileKind, FileName, with_suffix};
 use crate::log::Log;
 use crate::segment::Segment;
 use crate::whole_file;
@@ -93,8 +93,15 @@ impl Log {
         if self.poisoned || to <= self.log_start {
             return Ok(Vec::new());
         }
-        self.raise_log_start(to)?;
         let below = self.segments.iter().skip(1).take_while(|next| next.base() <= to).count();
+        // A start after a crash removes what lies below the log start.
+        let first_kept = self.segments.get(below).map(|segment| segment.base());
+        if let Some(first_kept) = first_kept.filter(|_| below > 0) {
+            let kept = self.keep_snapshot(first_kept);
+            self.poisoned |= kept.is_err();
+            kept?;
+        }
+        self.raise_log_start(to)?;
         self.delete_front(below, now)
     }
 
@@ -122,6 +129,7 @@ impl Log {
         let Some(first_kept) = self.segments.get(count).map(|segment| segment.base()) else {
             return Ok(Vec::new());
         };
+        self.keep_snapshot(first_kept)?;
         self.raise_log_start(first_kept.max(self.log_start))?;
         // What is gone needs no flush (with `os` it may never have had one).
         self.flushed_end = self.flushed_end.max(first_kept);
@@ -146,6 +154,22 @@ impl Log {
         // A snapshot below the log start is of no more use.
         self.remove_snapshots(|offset| offset < first_kept)?;
         Ok(deleted)
+    }
+
+    /// What is known of the producers whose batches go is in the snapshot of the first segment that stays: durable before they go.
+    pub(crate) fn keep_snapshot(&mut self, first_kept: Offset) -> Result<(), StorageError> {
+        if !self.unsynced_snapshots.contains(&first_kept) {
+            return Ok(());
+        }
+        let path = self.path_of(FileName { base: first_kept, kind: FileKind::ProducerSnapshot }.to_string());
+        let disk = self.root.disk();
+        let file = disk.open(&path, OpenMode::Write).at(&path)?;
+        for result in disk.sync_files(&[file]) {
+            result.at(&path)?;
+        }
+        disk.sync_dir(&self.dir).at(&*self.dir)?;
+        self.unsynced_snapshots.retain(|offset| *offset != first_kept);
+        Ok(())
     }
 
     /// Renames a segment's files. Open files stay readable; nothing is opened under the old names any more.

@@ -73,6 +73,10 @@ impl Log {
         self.seal()?;
         // What producers did up to here is in the snapshot; recovery reads on from the new segment.
         let _durable_later = self.write_snapshot(base)?;
+        if base <= self.log_start {
+            // All that was is deleted, and a start after a crash removes it.
+            self.keep_snapshot(base)?;
+        }
         self.start_segment(base, wall)
     }
 

@@ -191,6 +191,10 @@ impl Log {
         self.producers = rebuilt.states;
         self.unsynced_snapshots.retain(|offset| *offset <= log_end);
         let mut files = rebuilt.changed;
+        if self.producers.iter().len() > 0 && !self.snapshots.contains(&log_end) {
+            // The first of the segments may once be this one.
+            files.push(self.write_snapshot(log_end)?);
+        }
         // Whatever had not been flushed of what is left, and the cut itself.
         files.extend(self.unflushed.iter().map(|unflushed| Arc::clone(&unflushed.file)));
         if let [.., cut, _] = self.segments.as_slice() {

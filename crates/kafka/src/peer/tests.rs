@@ -6,7 +6,11 @@ use ottla_node::ports::{
     Lane, LeaderAnswer, PeerAddress, PeerError, PeerTransport, ReplicaFetch, ReplicaFetchError,
     ReplicaFetchPartition,
 };
-use ottla_record::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId, Uuid};
+use ottla_node::storage::{ProducerStates, producer_snapshot};
+use ottla_record::{
+    BatchBuilder, BatchView, BrokerEpoch, BrokerId, Codec, LeaderEpoch, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, ProducerStamp, Sequence, TopicId, Uuid,
+};
 use ottla_wire::frame::{read_request_header, write_response};
 use ottla_wire::messages::fetch_response::{
     EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData,
@@ -63,12 +67,32 @@ fn check_answer(data: PartitionData, expected: &Expect) {
             Ok(LeaderAnswer::Records { bytes, high_watermark, log_start }) => {
                 format!("{} bytes, committed to {high_watermark}, from {log_start}", bytes.len())
             }
+            Ok(LeaderAnswer::OutOfRange { log_start, log_end, producers }) => {
+                let known: Vec<_> = producers.iter().map(|(id, known)| (id, known.next_sequence())).collect();
+                format!("the log goes from {log_start} to {log_end}; wrote before: {known:?}")
+            }
             Ok(other) => format!("{other:?}"),
             Err(error) => format!("refused: {error}"),
         },
         Err(error) => format!("nonsense: {error}"),
     };
     expected.assert_eq(&shown);
+}
+
+/// Producer 7 has written sequences 0 and 1.
+fn one_producer() -> ProducerStates {
+    let stamp = ProducerStamp {
+        id: ProducerId::new(7),
+        epoch: ProducerEpoch::ZERO,
+        base_sequence: Sequence::from_wire(0),
+    };
+    let mut batch = BatchBuilder::new(Codec::None).producer(stamp);
+    for value in [b"a", b"b"] {
+        batch.push(None, None, Some(value), &[]);
+    }
+    let mut states = ProducerStates::default();
+    states.apply(BatchView::parse(&batch.build().unwrap()).unwrap().header(), None);
+    states
 }
 
 #[test]
@@ -89,7 +113,20 @@ fn answers_are_understood_or_refused() {
     let refused = |error_code| PartitionData { error_code, last_stable_offset: 12, ..marks() };
     check_answer(
         refused(ErrorCode::OFFSET_OUT_OF_RANGE),
-        &expect!["OutOfRange { log_start: 2, log_end: 12 }"],
+        &expect!["the log goes from 2 to 12; wrote before: []"],
+    );
+    let snapshot = producer_snapshot::encode(&one_producer());
+    let records = Some(Records::Inline(snapshot.clone().into()));
+    check_answer(
+        PartitionData { records, ..refused(ErrorCode::OFFSET_OUT_OF_RANGE) },
+        &expect!["the log goes from 2 to 12; wrote before: [(7, Some(2))]"],
+    );
+    let records = Some(Records::Inline(Bytes::copy_from_slice(&snapshot[..30])));
+    check_answer(
+        PartitionData { records, ..refused(ErrorCode::OFFSET_OUT_OF_RANGE) },
+        &expect![
+            "nonsense: the answer cannot be understood: the producers' states: its CRC is 0xa5cb6e20, its bytes have 0x73cc14f0"
+        ],
     );
     check_answer(
         refused(ErrorCode::UNKNOWN_LEADER_EPOCH),

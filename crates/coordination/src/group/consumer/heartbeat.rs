@@ -40,6 +40,9 @@ impl ConsumerGroup {
         check_size(&records)?;
         self.looked = looked;
         self.touch(&id, context.now.monotonic);
+        if is_full(request) {
+            self.told_again(&id, context.now.monotonic);
+        }
         Ok(Decision { records, answer })
     }
 }
@@ -57,10 +60,7 @@ impl Draft<'_> {
         let next = next.as_ref().unwrap_or(&updated);
 
         // A member that joins, or that repeats all of what it says since an answer was lost, is told what to hold in any case.
-        let is_full = request.rebalance_timeout_ms.is_some()
-            && (request.topics.is_some() || request.regex.is_some())
-            && request.owned.is_some();
-        let tell = request.epoch == MemberEpoch::JOIN || is_full || next.assigned != member.assigned;
+        let tell = request.epoch == MemberEpoch::JOIN || is_full(request) || next.assigned != member.assigned;
         Ok(ConsumerBeat {
             member: id.clone(),
             epoch: next.epoch,
@@ -119,6 +119,13 @@ impl Draft<'_> {
         });
         Ok(Some(next))
     }
+}
+
+/// True if a member repeats all of what it says, as clients do when an answer was lost.
+fn is_full(request: &ConsumerHeartbeat) -> bool {
+    request.rebalance_timeout_ms.is_some()
+        && (request.topics.is_some() || request.regex.is_some())
+        && request.owned.is_some()
 }
 
 /// What a member says of itself where that differs from what it said before. What it leaves out is as before.

@@ -85,7 +85,7 @@ impl Member {
 pub(super) struct Timers {
     /// When it was heard last; its session counts from here.
     pub(super) heard_at: Monotonic,
-    /// By when it must have given up what it was told to.
+    /// By when it must have given up what it was told to; counts from when it was told last.
     pub(super) revoke_by: Option<Monotonic>,
     /// By when a member of the classic protocol must have joined again.
     pub(super) join_by: Option<Monotonic>,

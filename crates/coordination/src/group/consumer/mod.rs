@@ -39,12 +39,13 @@
 //! | another takes its static name | told → UnreleasedPartitions | UnreleasedInstanceId | UnreleasedInstanceId | UnreleasedInstanceId | told → Stable |
 //! | its session ends | UnknownMemberId | UnknownMemberId → not a member | UnknownMemberId → not a member | UnknownMemberId → not a member | UnknownMemberId → not a member |
 //! | its time to give up ends | UnknownMemberId | ok | UnknownMemberId → not a member | ok | UnknownMemberId → not a member |
+//! | its time to give up ends, but it was told again | UnknownMemberId | ok | ok | ok | UnknownMemberId → not a member |
 //! | another coordinator takes over | UnknownMemberId | ok | ok | ok | FencedMemberEpoch |
 //! | commits with its epoch | UnknownMemberId | committed | committed | committed | StaleMemberEpoch |
 //! | commits with the epoch before | UnknownMemberId | committed | StaleMemberEpoch | StaleMemberEpoch | StaleMemberEpoch |
 //! | commits with an epoch to come | UnknownMemberId | StaleMemberEpoch | StaleMemberEpoch | StaleMemberEpoch | StaleMemberEpoch |
 //!
-//! Deciding changes nothing but what is *volatile*: when a member was heard, and which image was looked at. Everything else changes by
+//! Deciding changes nothing but what is *volatile*: when a member was heard or told again, and which image was looked at. Everything else changes by
 //! records alone ([`ConsumerGroup::apply`]), which is also how it is loaded. Timers are not kept in a queue: a group has one time at which it
 //! must be looked at ([`ConsumerGroup::due`]), never later than its first deadline, and a heartbeat does not move it.
 

@@ -17,6 +17,14 @@ impl ConsumerGroup {
         }
     }
 
+    /// A member that may not have heard what it must give up is told again, and its time to do so begins again. Kafka counts from the first time
+    /// that it decided so: if answers wait for the log, or are lost, it removes a member that has only just been told what it holds.
+    pub(super) fn told_again(&mut self, id: &MemberId, now: Monotonic) {
+        if let Some(seat) = self.members.get_mut(id) {
+            seat.timers.revoke_by = seat.member.revocation_timeout().map(|timeout| now + timeout);
+        }
+    }
+
     /// When the group must be looked at next. Never later than the first deadline of a member, but often earlier, as a heartbeat does not move it.
     pub(in crate::group) fn due(&self) -> Monotonic {
         self.wake.unwrap_or(Monotonic::NEVER)

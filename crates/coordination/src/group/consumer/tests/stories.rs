@@ -313,7 +313,7 @@ fn a_member_that_does_not_give_up_in_time_is_removed() {
          m2 joins a
          m1 beats
          40s pass
-         m1 reports
+         m1 beats
          m2 beats
          20s pass
          m2 beats
@@ -324,7 +324,41 @@ fn a_member_that_does_not_give_up_in_time_is_removed() {
             m2 joins a -> epoch 3: nothing
             m1 beats -> epoch 2: a[0]
             40s pass -> Reconciling members: m1 m2
+            m1 beats -> epoch 2
+            m2 beats -> epoch 3
+            20s pass -> Assigning members: m2
+            m2 beats -> epoch 4: a[0, 1]
+            m1 reports -> UnknownMemberId
+        "#]],
+    );
+}
+
+#[test]
+fn a_member_that_is_told_again_has_all_its_time_to_give_up() {
+    check(
+        "topic a=2
+         m1 joins a
+         m2 joins a
+         m1 loses an answer
+         40s pass
+         m1 reports
+         m2 beats
+         40s pass
+         m1 beats
+         m2 beats
+         20s pass
+         m2 beats
+         m1 reports",
+        expect![[r#"
+            topic a=2
+            m1 joins a -> epoch 2: a[0, 1]
+            m2 joins a -> epoch 3: nothing
+            m1 loses an answer -> epoch 2: a[0]
+            40s pass -> Reconciling members: m1 m2
             m1 reports -> epoch 2: a[0]
+            m2 beats -> epoch 3
+            40s pass -> Reconciling members: m1 m2
+            m1 beats -> epoch 2
             m2 beats -> epoch 3
             20s pass -> Assigning members: m2
             m2 beats -> epoch 4: a[0, 1]

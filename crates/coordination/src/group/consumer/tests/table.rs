@@ -38,6 +38,7 @@ const EVENTS: &[(&str, &str)] = &[
     ("another takes its static name", "m9@i joins a"),
     ("its session ends", "40s pass; m2 beats; 5s pass; m1 beats"),
     ("its time to give up ends", "40s pass; m1 beats; m2 beats; 20s pass; m1 beats"),
+    ("its time to give up ends, but it was told again", "40s pass; m1 reports; m2 beats; 20s pass; m1 beats"),
     ("another coordinator takes over", "another coordinator takes over; m1 beats"),
     ("commits with its epoch", "m1 commits a-0 at its epoch"),
     ("commits with the epoch before", "m1 commits a-0 at the epoch before"),
