@@ -15,8 +15,9 @@
 mod network;
 mod view;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use rustix::process::Signal;
 use crate::batch::{Record, records};
 use crate::broker::{Broker, Kind, Spec};
 use crate::place::{Place, Ports, Role};
-use crate::project::Profile;
+use crate::project::{self, Profile};
 use crate::raw::{Connection, Writer, api, error};
 use crate::{raw, wait};
 
@@ -429,6 +430,35 @@ impl Cluster {
         let copies = i16::try_from(self.brokers.len().min(3)).expect("at most 3");
         self.ask(|address| create(address, topic, partitions, copies, configs))
             .unwrap_or_else(|error| panic!("creating {topic}: {error:#}"));
+    }
+
+    /// Runs `ottla` on the first broker; it must go well. Its output.
+    pub fn ottla(&self, words: &[&str], input: &str) -> String {
+        let run = || {
+            let mut child = Command::new(project::ottla(Profile::Dev)?)
+                .args(words)
+                .env("OTTLA_BROKER", self.broker(1).api_address())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            child.stdin.take().context("its input")?.write_all(input.as_bytes())?;
+            let output = child.wait_with_output()?;
+            ensure!(output.status.success(), "it failed");
+            Ok(String::from_utf8(output.stdout)?)
+        };
+        run().unwrap_or_else(|error: anyhow::Error| panic!("ottla {words:?}: {error:#}"))
+    }
+
+    /// Waits until the only partition of a topic is on these brokers, and all are in sync.
+    pub fn wait_placed(&self, topic: &str, replicas: &[i32]) {
+        let placed = wait::until("the replicas", SETTLED_WITHIN, || {
+            let view = self.view(Some(topic))?;
+            let partition = view.partitions.first().context("it is there")?;
+            let is_done = partition.replicas == replicas && partition.in_sync.len() == replicas.len();
+            Ok(is_done.then_some(()))
+        });
+        placed.unwrap_or_else(|error| panic!("{topic} on {replicas:?}: {error:#}"));
+        self.wait_in_sync(topic);
     }
 
     /// Waits until every partition of a topic is led by a broker that serves it.

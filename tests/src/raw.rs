@@ -31,6 +31,7 @@ pub mod api {
     pub const FIND_COORDINATOR: i16 = 10;
     pub const API_VERSIONS: i16 = 18;
     pub const CREATE_TOPICS: i16 = 19;
+    pub const DELETE_RECORDS: i16 = 21;
     pub const INIT_PRODUCER_ID: i16 = 22;
     pub const CREATE_PARTITIONS: i16 = 37;
     pub const DESCRIBE_QUORUM: i16 = 55;
@@ -365,6 +366,16 @@ impl Connection {
             let (code, offset) = self.produce(topic, partition, -1, batch)?;
             Ok((!error::RETRIABLE.contains(&code)).then_some((code, offset)))
         })
+    }
+
+    /// DeleteRecords 1 of partition 0, which this broker leads; an error of the broker is one.
+    pub fn delete_records(&mut self, topic: &str, before: i64) -> anyhow::Result<()> {
+        let body = Writer::default().i32(1).string(topic).i32(1).i32(0).i64(before).i32(10_000);
+        let answer = self.call(api::DELETE_RECORDS, 1, &body.0)?;
+        let code = answer.last_chunk::<2>().context("an error code")?;
+        let code = i16::from_be_bytes(*code);
+        ensure!(code == error::NONE, "DeleteRecords of {topic}: error {code}");
+        Ok(())
     }
 
     /// Fetch 11 of one partition: error code, high watermark, log start offset and the records' bytes.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use it::batch::{Batch, now_ms, records, seal, varint};
 use it::broker::{Broker, Kind, Spec};
-use it::raw::{Connection, Reader, Writer, api, error, frame};
+use it::raw::{Reader, Writer, api, error, frame};
 use it::tools;
 
 const MIB: u64 = 1 << 20;
@@ -245,7 +245,7 @@ fn a_fetch_outside_the_log_names_the_log_start() {
     for _ in 0..5 {
         connection.produce("t", 0, -1, &Batch::of_values(["x"]).bytes()).unwrap();
     }
-    delete_records(&mut connection, "t", 3);
+    connection.delete_records("t", 3).unwrap();
     for offset in [0, 2, 6, i64::MAX] {
         let fetched = connection.fetch("t", 0, offset).unwrap();
         assert_eq!(fetched.error, error::OFFSET_OUT_OF_RANGE, "offset {offset}");
@@ -259,13 +259,6 @@ fn a_fetch_outside_the_log_names_the_log_start() {
     assert_eq!(records(&inside.records)[0].offset, 3);
     let unknown = connection.fetch("t", 9, 0).unwrap();
     assert_eq!(unknown.error, error::UNKNOWN_TOPIC_OR_PARTITION);
-}
-
-fn delete_records(connection: &mut Connection, topic: &str, before: i64) {
-    let body = Writer::default().i32(1).string(topic).i32(1).i32(0).i64(before).i32(10_000);
-    let answer = connection.call(21, 1, &body.0).unwrap();
-    let code = i16::from_be_bytes(answer[answer.len() - 2..].try_into().unwrap());
-    assert_eq!(code, error::NONE, "DeleteRecords");
 }
 
 #[test]

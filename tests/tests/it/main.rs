@@ -21,6 +21,7 @@ mod committed_offsets;
 mod compaction;
 mod connection_limits;
 mod consumer_groups;
+mod copies_begin_late;
 mod debian_corpus;
 mod deploy;
 mod dump_log;
