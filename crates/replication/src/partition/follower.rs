@@ -54,7 +54,7 @@ impl<W> Partition<W> {
             FetchedOutcome::Diverging(common) => self.cut_to_common(common, now, effects),
             // Where nothing is left either way, the copy begins where the leader's log does.
             FetchedOutcome::OutOfRange { log_start, log_end, producers }
-                if from < log_start || log_end < self.log.log_start() =>
+                if from <= log_start || log_end < self.log.log_start() =>
             {
                 let producers = Arc::unwrap_or_clone(producers);
                 let emptied = self.log.truncate_fully_and_start_at(log_start, producers, now.wall);

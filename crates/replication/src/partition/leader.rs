@@ -119,11 +119,17 @@ impl<W> Partition<W> {
             // The follower has more of the term than this log, or its last term is not known here at all.
             |(asked, known)| known.end < fetch.offset || known.epoch.is_some_and(|epoch| epoch < *asked),
         );
+        // All that it has is deleted here, and the term of it too: nobody can tell whether it is what was committed. As an
+        // in-sync replica that leads before it has heard of the deletion, it would serve that.
+        let first = self.log.leader_epochs().entries().first().map(|first| first.epoch);
+        let is_unverifiable = fetch.offset == log_start
+            && fetch.log_start < log_start
+            && fetch.last_epoch.is_some_and(|asked| first.is_none_or(|first| asked < first));
         let out_of_range = || {
             let producers = Arc::new(self.log.producers().silent_since(log_start, MOST_PRODUCERS));
             Err(FollowerFetchError::OutOfRange { log_start, log_end, producers })
         };
-        let outcome = if fetch.offset < log_start {
+        let outcome = if fetch.offset < log_start || is_unverifiable {
             out_of_range()
         } else if let Some((_, end)) = diverging {
             Ok(Some(end))

@@ -475,3 +475,22 @@ fn a_log_that_loses_all_its_records_remembers_who_wrote_before_them() {
         "#]],
     );
 }
+
+#[test]
+fn a_copy_that_ends_where_its_leaders_log_starts_begins_anew_if_it_is_told() {
+    // Its records are all deleted there, and the leader cannot tell whether they were the same.
+    let mut p = follower(Durability::Fsync);
+    p.run("records term=0 at=0 last=- hw=0 start=0 0@0 1@0\nflushed");
+    check(
+        &p.run(
+            "assign v=2 term=1 leader=3 replicas=1,2,3 isr=2,3
+             out-of-range term=1 at=2 last=0 start=2 end=3",
+        ),
+        &expect![[r#"
+            > assign v=2 term=1 leader=3 replicas=1,2,3 isr=2,3
+              readers see 0 ≤ hw 0, flushed 2, end 2; follows 3 in 1, fetches from 2 after term 0
+            > out-of-range term=1 at=2 last=0 start=2 end=3
+              readers see 2 ≤ hw 2, flushed 2, end 2; follows 3 in 1, fetches from 2 after term -
+        "#]],
+    );
+}

@@ -461,3 +461,40 @@ fn losing_leadership_refuses_producers_and_deletions_that_wait() {
         "#]],
     );
 }
+
+#[test]
+fn a_follower_of_which_nothing_can_be_verified_begins_anew() {
+    // Offset 2 was written in term 0 by a leader that lost it, and in term 1 by this one; then all was deleted.
+    let mut p = Scenario::on(1, config(Durability::Fsync));
+    p.run(
+        "assign v=1 term=0 leader=1 replicas=1 isr=1
+         produce a none
+         flushed
+         produce b none
+         flushed
+         assign v=2 term=1 leader=1 replicas=1 isr=1
+         produce c none
+         flushed
+         delete all before=3
+         assign v=3 term=1 leader=1 replicas=1,2 isr=1",
+    );
+    check(
+        &p.run(
+            "fetch from=2 term=1 at=3 last=0 start=0
+             fetch from=2 term=1 at=3 last=1 start=0
+             fetch from=2 term=1 at=3 last=0 start=3
+             fetch from=2 term=1 at=3 last=- start=3",
+        ),
+        &expect![[r#"
+            > fetch from=2 term=1 at=3 last=0 start=0
+              broker 2: refused: the offset lies outside the log, which goes from 3 to 3
+            > fetch from=2 term=1 at=3 last=1 start=0
+              broker 2: leader has 3 ≤ hw 3, end 3
+              propose in sync: 1, 2 (registered 7); in term 1 on version 3
+            > fetch from=2 term=1 at=3 last=0 start=3
+              broker 2: leader has 3 ≤ hw 3, end 3
+            > fetch from=2 term=1 at=3 last=- start=3
+              broker 2: leader has 3 ≤ hw 3, end 3
+        "#]],
+    );
+}
