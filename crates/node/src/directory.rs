@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::cleaner::Cleaner;
 use crate::flush::FlushCoordinator;
@@ -17,6 +18,8 @@ use crate::replication_quota::ReplicationQuotas;
 pub(crate) struct DirectoryShell {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: FlushCoordinator,
+    /// For copies that catch up.
+    pub(crate) background_flusher: FlushCoordinator,
     pub(crate) keeper: Keeper,
     pub(crate) cleaner: Cleaner,
     pub(crate) metrics: Arc<DirectoryMetrics>,
@@ -26,6 +29,13 @@ pub(crate) struct DirectoryShell {
     pub(crate) quotas: ReplicationQuotas,
     /// Some log could not be opened: then nothing is known of its files, and no stop is clean.
     pub(crate) some_log_is_shut: AtomicBool,
+}
+
+impl DirectoryShell {
+    /// How long the oldest flush that is not finished has been waiting or running; zero if there is none.
+    pub(crate) fn oldest_unfinished_flush(&self) -> Duration {
+        self.flusher.oldest_unfinished().max(self.background_flusher.oldest_unfinished())
+    }
 }
 
 impl fmt::Debug for DirectoryShell {

@@ -17,8 +17,9 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::completion::Waiter;
 use crate::directory::DirectoryShell;
 use crate::fetch_wait::FetchWaiters;
-use crate::flush::SyncJob;
+use crate::flush::{FlushCoordinator, SyncJob};
 use crate::metrics::traffic::TopicTraffic;
+use crate::ports::Lane;
 
 /// Events that may lie in a partition's inbox. Past this the caller waits for the partition instead: it holds a
 /// worker back, which holds its connections back.
@@ -48,9 +49,18 @@ pub struct PartitionHost {
     /// What its topic says of this broker's replica of it (KIP-73).
     throttled_as_leader: AtomicBool,
     throttled_as_follower: AtomicBool,
+    /// It is copied, and producers wait for that, or will in a moment: by the metadata, and by what the leader sent last.
+    is_awaited: AtomicBool,
+    has_come_close: AtomicBool,
     traffic: Arc<TopicTraffic>,
     shell: Arc<DirectoryShell>,
 }
+
+/// A copy has come close once an answer with all that was committed is smaller than this.
+const NEAR: usize = 128 << 10;
+
+/// It has not any more once an answer is as large as this.
+const FAR: usize = 1 << 20;
 
 /// Who syncs a partition's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +95,8 @@ impl PartitionHost {
             closed: AtomicBool::new(false),
             throttled_as_leader: AtomicBool::new(false),
             throttled_as_follower: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(true),
+            has_come_close: AtomicBool::new(false),
             traffic,
             shell,
         })
@@ -136,6 +148,39 @@ impl PartitionHost {
     /// The same of what this broker copies.
     pub(crate) fn is_throttled_as_follower(&self) -> bool {
         self.throttled_as_follower.load(Ordering::Relaxed)
+    }
+
+    /// What the metadata say of it; the lane in which it is copied, if it is.
+    pub(crate) fn set_awaited(&self, is_awaited: bool) -> Lane {
+        self.is_awaited.store(is_awaited, Ordering::Relaxed);
+        if is_awaited {
+            // Should it fall behind, it begins among those that catch up.
+            self.has_come_close.store(false, Ordering::Relaxed);
+        }
+        self.lane()
+    }
+
+    /// A leader's answer had so many bytes for it and left so many records to come. True if it changes lanes over that: once it
+    /// has all that was committed it may be counted as in sync at any time, before this broker hears of it.
+    pub(crate) fn note_copied(&self, bytes: usize, behind: u64) -> bool {
+        let before = self.has_come_close.load(Ordering::Relaxed);
+        let close = if before { bytes < FAR } else { behind == 0 && bytes < NEAR };
+        self.has_come_close.store(close, Ordering::Relaxed);
+        close != before && !self.is_awaited.load(Ordering::Relaxed)
+    }
+
+    fn lane(&self) -> Lane {
+        let is_awaited =
+            self.is_awaited.load(Ordering::Relaxed) || self.has_come_close.load(Ordering::Relaxed);
+        if is_awaited { Lane::InSync } else { Lane::CatchingUp }
+    }
+
+    /// Who syncs its files: an acknowledgement must not wait for a round of what catches up.
+    fn flusher(&self) -> &FlushCoordinator {
+        match self.lane() {
+            Lane::InSync => &self.shell.flusher,
+            Lane::CatchingUp => &self.shell.background_flusher,
+        }
     }
 
     pub(crate) fn set_throttled(&self, as_leader: bool, as_follower: bool) {
@@ -293,15 +338,15 @@ impl PartitionHost {
         for effect in effects {
             match effect {
                 Effect::Flush(job) => match flush_by {
-                    FlushBy::Caller if self.shell.flusher.is_idle() => {
-                        let succeeded = self.shell.flusher.run_now(self, &job);
+                    FlushBy::Caller if self.flusher().is_idle() => {
+                        let succeeded = self.flusher().run_now(self, &job);
                         // The next job, if any came meanwhile, is not alone any more.
                         self.submit(Event::Flushed { end: job.end, succeeded });
                     }
-                    _ => self.shell.flusher.submit(Arc::clone(self), SyncJob::Flush(job)),
+                    _ => self.flusher().submit(Arc::clone(self), SyncJob::Flush(job)),
                 },
                 Effect::Checkpoint(job) => {
-                    self.shell.flusher.submit(Arc::clone(self), SyncJob::Checkpoint(job));
+                    self.flusher().submit(Arc::clone(self), SyncJob::Checkpoint(job));
                 }
                 Effect::Produced { waiter, outcome } => {
                     self.traffic.produces_failed.add(u64::from(outcome.is_err()));

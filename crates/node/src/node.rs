@@ -12,7 +12,7 @@ use ottla_coordination::metadata::{Broker, Command, Image, Response};
 use ottla_record::{BrokerEpoch, BrokerId, Uuid};
 use ottla_storage::{LogConfig, LogDirectory, OpenError, StorageError};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::background::yield_to_others;
 use crate::cleaner::{Cleaner, Surroundings};
@@ -110,6 +110,7 @@ impl Node {
         let shell = Arc::new(DirectoryShell {
             clock,
             flusher: FlushCoordinator::new(Arc::clone(directory.disk()), Arc::clone(&counts)),
+            background_flusher: FlushCoordinator::new(Arc::clone(directory.disk()), Arc::clone(&counts)),
             keeper: Keeper::default(),
             cleaner: Cleaner::default(),
             metrics: counts,
@@ -137,7 +138,9 @@ impl Node {
         let groups =
             GroupCoordinator::new(own, &settings.config.groups, images.clone(), Arc::clone(&shell.clock));
         groups.shards.follow(&topics, &image);
+        let regroup = Arc::<Notify>::default();
         let fetchers = ReplicaFetchers::new(FetcherParts {
+            regroup: Arc::clone(&regroup),
             own,
             epoch: broker_epoch,
             config: settings.config.replication.clone(),
@@ -168,7 +171,7 @@ impl Node {
         });
         node.start_threads()?;
         node.metrics.register(Arc::new(NodeMetrics(Arc::downgrade(&node))));
-        tokio::spawn(Arc::clone(&node).follow(hosting, images, image));
+        tokio::spawn(Arc::clone(&node).follow(hosting, images, image, regroup));
         tokio::spawn(in_sync::run(Arc::downgrade(&node)));
         tokio::spawn(node.groups.run_timer(Arc::downgrade(&node)));
         tokio::spawn(lags::watch(Arc::downgrade(&node)));
@@ -288,7 +291,7 @@ impl Node {
 
     /// How long the oldest flush that is not finished has been waiting or running; `None` if there is none.
     pub fn oldest_unfinished_flush(&self) -> Option<std::time::Duration> {
-        Some(self.shell.flusher.oldest_unfinished()).filter(|age| !age.is_zero())
+        Some(self.shell.oldest_unfinished_flush()).filter(|age| !age.is_zero())
     }
 
     /// Stops cleanly: refuses new work, flushes, closes every log and marks the directory as cleanly stopped. Blocks.
@@ -302,6 +305,7 @@ impl Node {
         self.shell.keeper.close();
         self.shell.cleaner.close();
         self.shell.flusher.close();
+        self.shell.background_flusher.close();
         for thread in self.threads.lock().drain(..) {
             // A panicked thread has said so already.
             let _panicked = thread.join();
@@ -333,6 +337,11 @@ impl Node {
         let flusher = Arc::clone(&self.shell);
         let flusher =
             std::thread::Builder::new().name("flush".into()).spawn(move || flusher.flusher.run())?;
+        let background = Arc::clone(&self.shell);
+        let background = std::thread::Builder::new().name("flush-behind".into()).spawn(move || {
+            yield_to_others();
+            background.background_flusher.run();
+        })?;
         let node = Arc::downgrade(self);
         let (shell, directory) = (Arc::clone(&self.shell), Arc::clone(&self.directory));
         let interval = self.settings.config.retention_check_interval;
@@ -343,7 +352,7 @@ impl Node {
             let in_session = || node.upgrade().is_none_or(|node| node.session().is_open());
             shell.keeper.run(&directory, &*shell.clock, interval, hosts, in_session);
         })?;
-        self.threads.lock().extend([flusher, keeper]);
+        self.threads.lock().extend([flusher, background, keeper]);
         if !self.cleaner_config().enabled {
             tracing::warn!("log.cleaner.enable=false: topics with cleanup.policy=compact grow without end");
             return Ok(());
@@ -368,6 +377,7 @@ impl Node {
         hosting: Arc<Hosting>,
         mut images: watch::Receiver<Arc<Image>>,
         mut followed_image: Arc<Image>,
+        regroup: Arc<Notify>,
     ) {
         let node = Arc::downgrade(&self);
         let mut closing = self.closing.subscribe();
@@ -375,6 +385,11 @@ impl Node {
         loop {
             tokio::select! {
                 _closed = closing.wait_for(|closing| *closing) => return,
+                () = regroup.notified() => {
+                    let Some(node) = node.upgrade() else { return };
+                    node.fetchers.follow(&node.topics(), &followed_image);
+                    continue;
+                }
                 changed = images.changed() => if changed.is_err() { return },
             }
             let image = Arc::clone(&images.borrow_and_update());

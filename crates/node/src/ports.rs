@@ -144,7 +144,7 @@ pub struct PeerAddress {
 /// Which of a follower's two fetches from one leader this is. Each goes its own way, so that neither waits for the other's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// Of copies that are in sync: acknowledgements wait for them.
+    /// Of copies that producers wait for: they are in sync, or too few are without them.
     InSync,
     /// Of copies that have to catch up: there may be gigabytes of them, and they give way to everything else.
     CatchingUp,

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::completion::Waiter;
 use crate::fetch_wait::GrowthWait;
 use crate::follow::fetchers::{FetcherParts, Source};
+use crate::follow::pace::Pace;
 use crate::follow::pause::Pauses;
 use crate::follow::position::{Next, Progress};
 use crate::host::PartitionHost;
@@ -23,7 +24,7 @@ use crate::ports::{
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Bytes of an answer to copies that catch up: what is read, sent and flushed in one go holds up others on the same disk and processors.
-const PIECE: usize = 2 << 20;
+const PIECE: usize = 1 << 20;
 
 /// How long a leader may wait for records while a partition is left out.
 const SHORT_WAIT: Duration = Duration::from_millis(5);
@@ -36,6 +37,7 @@ pub(super) struct Fetcher {
     parts: Arc<FetcherParts>,
     lane: Lane,
     pauses: Pauses,
+    pace: Pace,
     /// For each partition of the source.
     progress: Vec<Progress>,
     /// Who comes first in the next round: an answer is bounded, and those at its end may go short.
@@ -59,7 +61,7 @@ impl Round {
 impl Fetcher {
     pub(super) fn new(parts: Arc<FetcherParts>, lane: Lane) -> Self {
         let pauses = Pauses::up_to(parts.config.fetch_backoff);
-        Self { parts, lane, pauses, progress: Vec::new(), first: 0 }
+        Self { parts, lane, pauses, pace: Pace::new(Instant::now()), progress: Vec::new(), first: 0 }
     }
 
     /// Runs until the other end of `source` is dropped.
@@ -81,6 +83,7 @@ impl Fetcher {
     /// One round after the other, without end. May be dropped whenever it waits.
     async fn copy(&mut self, source: &Source, growth: &GrowthWait) {
         loop {
+            let began = Instant::now();
             let round = self.prepare(source, growth).await;
             let max_wait = match round.retry {
                 _ if round.flushing => SHORT_WAIT,
@@ -104,7 +107,8 @@ impl Fetcher {
                 Ok(answers) => {
                     self.pauses.reset();
                     self.parts.hung_up.heard(source.address.broker);
-                    self.take(source, answers).await;
+                    let copied = self.take(source, answers).await;
+                    self.rest(began, copied).await;
                 }
                 Err(error) => self.failed(source, &error).await,
             }
@@ -159,12 +163,21 @@ impl Fetcher {
         round
     }
 
-    /// Hands each partition what came for it.
-    async fn take(&mut self, source: &Source, answers: Vec<ReplicaFetched>) {
+    /// Gives others their turn, if this lane catches up.
+    async fn rest(&mut self, began: Instant, copied: u64) {
+        if self.lane == Lane::CatchingUp {
+            let now = Instant::now();
+            let behind = self.progress.iter().map(|progress| progress.behind).sum();
+            sleep(self.pace.rest(now, now - began, copied, behind)).await;
+        }
+    }
+
+    /// Hands each partition what came for it; how many records that was.
+    async fn take(&mut self, source: &Source, answers: Vec<ReplicaFetched>) -> u64 {
         let shell = Arc::clone(&self.parts.shell);
         let metrics = &shell.replication;
         // What the leader has committed and is not here. Kafka's measure, too: how far the leader's log goes is not told.
-        let mut lag = 0;
+        let (mut lag, mut copied, mut regroup) = (0, 0, false);
         for ReplicaFetched { topic_id, partition, outcome } in answers {
             let Some(at) = source.places.get(&(topic_id, partition)).copied() else { continue };
             let (Some(host), Some(progress)) = (source.hosts.get(at), self.progress.get_mut(at)) else {
@@ -174,13 +187,13 @@ impl Fetcher {
             let Some(asked) = progress.asked.take() else { continue };
             match outcome {
                 Ok(answer) => {
-                    let mut committed = None;
+                    let mut came = None;
                     if let LeaderAnswer::Records { bytes, high_watermark, .. } = &answer {
                         metrics.bytes_in.add(bytes.len() as u64);
                         if host.is_throttled_as_follower() {
                             shell.quotas.follower.record(bytes.len(), shell.clock.now().monotonic);
                         }
-                        committed = Some(*high_watermark);
+                        came = Some((bytes.len(), *high_watermark));
                         if !bytes.is_empty() {
                             self.first = (at + 1) % source.hosts.len();
                         }
@@ -192,8 +205,12 @@ impl Fetcher {
                     } else {
                         progress.refused(asked.leader_epoch, Instant::now());
                     }
-                    if let Some(committed) = committed {
-                        lag = lag.max(committed - host.view().log_end);
+                    let log_end = host.view().log_end;
+                    copied += (log_end - asked.offset).max(0).unsigned_abs();
+                    if let Some((bytes, committed)) = came {
+                        progress.behind = (committed - log_end).max(0).unsigned_abs();
+                        regroup |= host.note_copied(bytes, progress.behind);
+                        lag = lag.max(progress.behind);
                     }
                 }
                 Err(error) => {
@@ -203,7 +220,11 @@ impl Fetcher {
                 }
             }
         }
-        metrics.note_lag(source.address.broker, self.lane, lag.max(0).unsigned_abs());
+        metrics.note_lag(source.address.broker, self.lane, lag);
+        if regroup {
+            self.parts.regroup.notify_one();
+        }
+        copied
     }
 
     async fn failed(&mut self, source: &Source, error: &PeerError) {

@@ -10,7 +10,7 @@ use ottla_coordination::metadata::Image;
 use ottla_record::{BrokerEpoch, BrokerId, PartitionIndex, TopicId};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::background::Background;
 use crate::directory::DirectoryShell;
@@ -29,6 +29,8 @@ pub(crate) struct FetcherParts {
     pub(crate) shell: Arc<DirectoryShell>,
     pub(crate) images: watch::Receiver<Arc<Image>>,
     pub(crate) hung_up: HungUp,
+    /// Some copy changes lanes: whoever follows the metadata is to group them anew.
+    pub(crate) regroup: Arc<Notify>,
 }
 
 /// What one leader is asked for in one lane.
@@ -85,11 +87,15 @@ impl ReplicaFetchers {
         let mut led: BTreeMap<(BrokerId, Lane), Vec<Arc<PartitionHost>>> = BTreeMap::new();
         for hosted in topics.topics() {
             let Some(topic) = image.topic_by_id(hosted.id) else { continue };
+            let min_in_sync = hosted.settings().partition.min_insync_replicas;
             for (slot, (_, partition)) in hosted.partitions().iter().zip(topic.partitions()) {
                 let leader = partition.leader.filter(|leader| *leader != self.parts.own);
-                if let (PartitionSlot::Hosted(host), Some(leader)) = (slot, leader) {
-                    let in_sync = partition.isr.contains(&self.parts.own);
-                    let lane = if in_sync { Lane::InSync } else { Lane::CatchingUp };
+                let PartitionSlot::Hosted(host) = slot else { continue };
+                // Producers wait for a copy that is in sync, and for one without which too few are.
+                let needed = min_in_sync.min(partition.replicas.len());
+                let is_awaited = partition.isr.contains(&self.parts.own) || partition.isr.len() < needed;
+                let lane = host.set_awaited(is_awaited || leader.is_none());
+                if let Some(leader) = leader {
                     led.entry((leader, lane)).or_default().push(Arc::clone(host));
                 }
             }

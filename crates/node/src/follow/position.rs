@@ -14,6 +14,8 @@ pub(super) struct Progress {
     pauses: Pauses,
     /// After a refusal, until when; it ends early if another term begins.
     paused: Option<(LeaderEpoch, Instant)>,
+    /// Records that the leader has committed and that are not here.
+    pub(super) behind: u64,
     /// What was asked for last.
     pub(super) asked: Option<ReplicaFetchPartition>,
 }
@@ -33,7 +35,7 @@ pub(super) enum Next {
 
 impl Progress {
     pub(super) fn new(longest_pause: Duration) -> Self {
-        Self { pauses: Pauses::up_to(longest_pause), paused: None, asked: None }
+        Self { pauses: Pauses::up_to(longest_pause), paused: None, behind: 0, asked: None }
     }
 
     /// What its view says about the next fetch from `leader`.

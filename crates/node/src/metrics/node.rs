@@ -17,7 +17,7 @@ impl Collector for NodeMetrics {
         node.shell.metrics.collect(page);
         node.shell.replication.collect(page);
         node.shell.cleaner.metrics().collect(page);
-        directory::collect(&node.directory, &topics, node.shell.flusher.oldest_unfinished(), page);
+        directory::collect(&node.directory, &topics, node.shell.oldest_unfinished_flush(), page);
         let shards = &node.groups.shards;
         shards.shared.metrics.collect(shards, page);
         node.groups.lags.collect(page);
