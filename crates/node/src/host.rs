@@ -163,10 +163,13 @@ impl PartitionHost {
     /// A leader's answer had so many bytes for it and left so many records to come. True if it changes lanes over that: once it
     /// has all that was committed it may be counted as in sync at any time, before this broker hears of it.
     pub(crate) fn note_copied(&self, bytes: usize, behind: u64) -> bool {
+        if self.is_awaited.load(Ordering::Relaxed) {
+            return false;
+        }
         let before = self.has_come_close.load(Ordering::Relaxed);
         let close = if before { bytes < FAR } else { behind == 0 && bytes < NEAR };
         self.has_come_close.store(close, Ordering::Relaxed);
-        close != before && !self.is_awaited.load(Ordering::Relaxed)
+        close != before
     }
 
     fn lane(&self) -> Lane {

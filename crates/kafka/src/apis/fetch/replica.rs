@@ -82,8 +82,14 @@ fn answer(
 ) -> Result<Frame, Refusal> {
     let mut answer = Answer::default();
     answer.response.session_id = session_id;
-    let mut leaders = None;
+    let (mut leaders, mut told) = (None, 0);
     for (topic, partition, outcome) in news {
+        let outcome = match outcome {
+            Ok(ForReplica::OutOfRange { producers, .. }) if !fits(producers.iter().len(), &mut told) => {
+                Err(ReplicaFetchError::OffsetMoved)
+            }
+            outcome => outcome,
+        };
         let (mut data, slice) = data(partition, outcome);
         if answer::wants_leader(call, data.error_code) {
             let leaders = leaders.get_or_insert_with(|| Leaders::new(&call.front));
@@ -93,6 +99,16 @@ fn answer(
     }
     answer.response.node_endpoints = leaders.map(Leaders::into_fetch_endpoints).unwrap_or_default();
     answer.encode(call)
+}
+
+/// So many producers are told of in one answer, unless they are one partition's: 10 MB, about. The other partitions are to ask again.
+const MOST_PRODUCERS: usize = 50_000;
+
+/// True if so many producers may be told of besides those that are.
+fn fits(producers: usize, told: &mut usize) -> bool {
+    let fits = producers == 0 || *told == 0 || *told + producers <= MOST_PRODUCERS;
+    *told += if fits { producers } else { 0 };
+    fits
 }
 
 fn data(index: i32, outcome: Result<ForReplica, ReplicaFetchError>) -> (PartitionData, Option<ReadSlice>) {
@@ -137,5 +153,20 @@ fn code(error: ReplicaFetchError) -> ErrorCode {
         ReplicaFetchError::Storage => ErrorCode::KAFKA_STORAGE_ERROR,
         ReplicaFetchError::OffsetMoved => ErrorCode::OFFSET_NOT_AVAILABLE,
         _ => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_of_a_bounded_number_of_producers_and_of_one_partitions_in_any_case() {
+        let mut told = 0;
+        assert!(fits(0, &mut told) && fits(MOST_PRODUCERS + 1, &mut told));
+        assert!(!fits(1, &mut told) && fits(0, &mut told));
+        let mut told = 0;
+        assert!(fits(20_000, &mut told) && fits(20_000, &mut told) && !fits(20_000, &mut told));
+        assert!(fits(10_000, &mut told) && !fits(1, &mut told));
     }
 }
