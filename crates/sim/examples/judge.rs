@@ -18,8 +18,8 @@ const CLUSTER_SEEDS: u64 = 270;
 /// Bounds of `orders`: one record, two terms, no lag, and more states than there are.
 const ONE_RECORD: [&str; 5] = ["1", "1", "0", "coarse", "100000"];
 
-/// Seeds of a story.
-const STORY_SEEDS: u64 = 4;
+/// Seeds of a story. The first that breaks something ends the search; the rarest mutant takes more than twenty.
+const STORY_SEEDS: u64 = 40;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
