@@ -226,7 +226,7 @@ pub enum LeaderAnswer {
         log_start: Offset,
         /// Where its log ends.
         log_end: Offset,
-        /// Who has written before its first offset, and not since.
+        /// What is known of producers below its first offset.
         producers: Arc<ProducerStates>,
     },
 }

@@ -81,7 +81,7 @@ pub enum ForReplica {
         log_start: Offset,
         /// End of the log.
         log_end: Offset,
-        /// Who has written before the first offset, and not since.
+        /// What is known of producers below the first offset.
         producers: Arc<ProducerStates>,
     },
 }

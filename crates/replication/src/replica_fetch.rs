@@ -88,7 +88,7 @@ pub enum FollowerFetchError {
         log_start: Offset,
         /// The leader's log end.
         log_end: Offset,
-        /// Who has written before the log start, and not since.
+        /// What is known of producers below the log start.
         producers: Arc<ProducerStates>,
     },
     /// The leader's log directory is offline.
@@ -141,8 +141,8 @@ pub enum FetchedOutcome {
         log_start: Offset,
         /// The leader's log end.
         log_end: Offset,
-        /// Who has written before the log start, and not since: a copy that begins there finds no batch of theirs, and must
-        /// know them all the same when they send again what they wrote.
+        /// What is known of producers below the log start: a copy that begins there finds no batch from before, and must know
+        /// those all the same when they are sent again.
         producers: Arc<ProducerStates>,
     },
 }

@@ -148,17 +148,24 @@ impl ProducerStates {
         self.open.first_key_value().map(|(offset, id)| (*offset, *id))
     }
 
-    /// Those that have written nothing at or above an offset: whoever has only the batches from there on does not know
-    /// them. At most so many, the ones that wrote last.
-    pub fn silent_since(&self, offset: Offset, most: usize) -> Self {
+    /// What was known below an offset, as far as it is remembered: whoever has only the batches from there on does not know it.
+    /// Of at most so many producers, those that wrote last.
+    ///
+    /// A producer with five later batches is left out. It has answers for all before them, and will not send those again.
+    pub fn before(&self, offset: Offset, most: usize) -> Self {
         let last = |producer: &Producer| producer.recent.last().map(|batch| batch.last_offset);
-        let mut silent: Vec<_> =
-            self.producers.iter().filter(|(_, producer)| last(producer) < Some(offset)).collect();
-        silent.sort_unstable_by_key(|(_, producer)| std::cmp::Reverse(last(producer)));
-        silent.truncate(most);
+        let earlier = |(id, producer): (&ProducerId, &Producer)| {
+            let mut earlier = producer.clone();
+            earlier.recent.retain(|batch| batch.last_offset < offset);
+            earlier.transaction_start = earlier.transaction_start.filter(|start| *start < offset);
+            (!earlier.recent.is_empty() || producer.recent.is_empty()).then_some((*id, earlier))
+        };
+        let mut known: Vec<_> = self.producers.iter().filter_map(earlier).collect();
+        known.sort_unstable_by_key(|(_, producer)| std::cmp::Reverse(last(producer)));
+        known.truncate(most);
         let mut states = Self::default();
-        for (id, producer) in silent {
-            states.restore(*id, producer.clone());
+        for (id, producer) in known {
+            states.restore(id, producer);
         }
         states
     }

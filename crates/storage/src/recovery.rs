@@ -19,7 +19,7 @@ use ottla_record::{Now, Offset, TopicId};
 
 use crate::checkpoint::TopicPartition;
 use crate::config::{LogConfig, LogStart};
-use crate::disk::{Disk, EntryKind, File};
+use crate::disk::{Disk, EntryKind, File, OpenMode};
 use crate::error::{AtPath, OpenError};
 use crate::file_names::{
     CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, FileName, LEADER_EPOCHS, PARTITION_METADATA, SWAP_SUFFIX,
@@ -205,6 +205,19 @@ impl Loader<'_> {
         let bounds = RebuildBounds { first_base, log_end, transactions_from: self.transactions_from };
         let rebuilt = rebuild_producers(self.disk(), &self.dir, &self.segments, &mut snapshots, bounds)?;
         self.changed.extend(rebuilt.changed);
+        if !self.start.clean {
+            // A process that was killed may not have come to sync them, and the recovery point passes them now.
+            for base in snapshots.range(self.start.recovery_point..) {
+                let path =
+                    self.dir.join(FileName { base: *base, kind: FileKind::ProducerSnapshot }.to_string());
+                match self.disk().open(&path, OpenMode::Write) {
+                    Ok(file) => self.changed.push(file),
+                    // It went with a segment behind a hole.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error).at(path)?,
+                }
+            }
+        }
         if !self.start.clean || !self.changed.is_empty() {
             self.sync()?;
         }
@@ -340,7 +353,7 @@ impl Loader<'_> {
 
     fn remove_segment(&mut self, base: Offset) -> Result<(), OpenError> {
         let path = self.dir.join(FileName { base, kind: FileKind::Log }.to_string());
-        let file = self.disk().open(&path, crate::disk::OpenMode::Read).at(&path)?;
+        let file = self.disk().open(&path, OpenMode::Read).at(&path)?;
         let len = file.len().at(&path)?;
         self.report.truncated_bytes += written_end(&*file, 0, len).at(&path)?;
         self.report.removed_segments += 1;

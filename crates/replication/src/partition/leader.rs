@@ -126,7 +126,7 @@ impl<W> Partition<W> {
             && fetch.log_start < log_start
             && fetch.last_epoch.is_some_and(|asked| first.is_none_or(|first| asked < first));
         let out_of_range = || {
-            let producers = Arc::new(self.log.producers().silent_since(log_start, MOST_PRODUCERS));
+            let producers = Arc::new(self.log.producers().before(log_start, MOST_PRODUCERS));
             Err(FollowerFetchError::OutOfRange { log_start, log_end, producers })
         };
         let outcome = if fetch.offset < log_start || is_unverifiable {

@@ -161,3 +161,25 @@ fn silent_producers_are_forgotten_unless_a_transaction_is_open() {
     states.expire(Timestamp::from_millis(1000), 1000);
     assert_eq!(states.iter().map(|(id, _)| id.get()).collect::<Vec<_>>(), [2]);
 }
+
+#[test]
+fn what_was_known_below_an_offset_leaves_out_what_came_later_and_those_that_came_with_it() {
+    let mut states = ProducerStates::default();
+    let mut offset = Offset::ZERO;
+    for line in ["1/0/0+3", "2/0/0+1", "1/0/3+2t", "3/0/0+1"] {
+        let (header, marker) = parse(line, offset);
+        states.apply(&header, marker.as_ref());
+        offset = header.last_offset().next();
+    }
+    let known = |most| {
+        let before = states.before(Offset::new(4), most);
+        assert_eq!(before.first_unstable_offset(), None);
+        let lasts =
+            before.iter().map(|(id, producer)| (id.get(), producer.recent.last().unwrap().last_offset.get()));
+        lasts.collect::<Vec<_>>()
+    };
+    assert_eq!(known(9), [(1, 2), (2, 3)]);
+    assert_eq!(known(1), [(2, 3)]);
+    assert_eq!(states.before(offset, 9).iter().len(), 3);
+    assert_eq!(states.before(offset, 9).first_unstable_offset(), Some(Offset::new(4)));
+}
