@@ -9,8 +9,8 @@ use std::sync::Arc;
 use ottla_record::header::{BatchHeader, HEADER_LEN};
 use ottla_record::{EndTransactionMarker, Offset};
 
-use crate::disk::{Disk, File};
-use crate::error::{AtPath, OpenError};
+use crate::disk::{Disk, File, OpenMode};
+use crate::error::{AtPath, OpenError, StorageError};
 use crate::file_names::{FileKind, FileName};
 use crate::log::marker_of;
 use crate::producer_snapshot;
@@ -36,7 +36,7 @@ pub(crate) struct Rebuilt {
 }
 
 /// Rebuilds the state at the log end. Snapshots beyond it, and damaged ones, are removed from the directory and from
-/// `snapshots`; the segments' sizes must be set.
+/// `snapshots`, and segments that are gone through get new ones; the segments' sizes must be set.
 pub(crate) fn rebuild_producers(
     disk: &dyn Disk,
     dir: &Path,
@@ -74,6 +74,13 @@ pub(crate) fn rebuild_producers(
     }
     let first = segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
     for segment in segments.get(first..).unwrap_or_default() {
+        let base = segment.base();
+        if base > from && rebuilt.states.iter().len() > 0 {
+            // One that is there was not looked at, and may be torn. Once the segments before it are deleted, nothing else tells of those
+            // that wrote in them only.
+            snapshots.insert(base);
+            rebuilt.changed.push(write_snapshot(disk, &path(base), &rebuilt.states)?);
+        }
         let states = &mut rebuilt.states;
         walk(segment, log_end, |file, position, header| {
             let counts = from <= header.last_offset() && header.base_offset() < log_end;
@@ -95,6 +102,19 @@ pub(crate) fn rebuild_producers(
         }
     }
     Ok(rebuilt)
+}
+
+/// Writes the states to a file, which is durable once it and its directory are synced. Not by a rename: a torn snapshot is known by its
+/// CRC, and an older one is used instead.
+pub(crate) fn write_snapshot(
+    disk: &dyn Disk,
+    path: &Path,
+    states: &ProducerStates,
+) -> Result<Arc<dyn File>, StorageError> {
+    let bytes = producer_snapshot::encode(states);
+    let file = disk.open(path, OpenMode::Truncate).at(path)?;
+    file.write_at(&[io::IoSlice::new(&bytes)], 0).at(path)?;
+    Ok(file)
 }
 
 fn read_marker(

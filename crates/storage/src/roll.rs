@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use ottla_record::{Now, Offset, Timestamp};
 
-use crate::disk::{File, OpenMode};
+use crate::disk::File;
 use crate::error::{AtPath, StorageError};
 use crate::file_names::{FileKind, FileName};
 use crate::flush::Unflushed;
 use crate::index_file::IndexEntry;
 use crate::log::{Active, Log};
 use crate::offset_index::OffsetEntry;
-use crate::producer_snapshot;
+use crate::producer_rebuild;
 use crate::reservation::Reservation;
 use crate::segment::{Indexer, Segment};
 use crate::time_index::TimeEntry;
@@ -140,10 +140,7 @@ impl Log {
     /// Writes the state of the producers at `offset`, the log end. Durable with the next checkpoint.
     pub(crate) fn write_snapshot(&mut self, offset: Offset) -> Result<Arc<dyn File>, StorageError> {
         let path = self.path_of(FileName { base: offset, kind: FileKind::ProducerSnapshot }.to_string());
-        let bytes = producer_snapshot::encode(&self.producers);
-        // Not by a rename: a torn snapshot is known by its CRC, and an older one is used instead.
-        let file = self.root.disk().open(&path, OpenMode::Truncate).at(&path)?;
-        file.write_at(&[std::io::IoSlice::new(&bytes)], 0).at(&path)?;
+        let file = producer_rebuild::write_snapshot(&**self.root.disk(), &path, &self.producers)?;
         self.snapshots.insert(offset);
         self.unsynced_snapshots.push(offset);
         self.bytes_since_snapshot = 0;

@@ -3,8 +3,11 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
+use ottla_record::PartitionIndex;
 use ottla_sim::campaign::{self, DEPTH, all_stories, group_stories};
+use ottla_sim::fleet::{self, Watch};
+use ottla_storage::TopicPartition;
 
 /// What to simulate.
 #[derive(clap::Args)]
@@ -21,6 +24,12 @@ pub(crate) struct Options {
     /// The first seed of --seeds.
     #[arg(long, default_value_t = 0, requires = "seeds")]
     from: u64,
+    /// With --cluster and --seed: tells everything that happens to this partition, as in `topic0-1`.
+    #[arg(long, requires = "seed", requires = "cluster", value_name = "PARTITION")]
+    watch: Option<String>,
+    /// The simulated second from which --watch tells.
+    #[arg(long, default_value_t = 0, requires = "watch", value_name = "SECOND")]
+    watch_from: u64,
     /// Crashes one story at every moment; 'all' for all of them.
     #[arg(long, conflicts_with = "seeds")]
     story: Option<String>,
@@ -29,6 +38,9 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match options {
         Options { story: Some(story), seed, .. } => stories(story, seed.map_or(0..4, |seed| seed..seed + 1)),
+        Options { watch: Some(partition), watch_from, seed: Some(seed), .. } => {
+            watch(*seed, partition, *watch_from)
+        }
         Options { cluster: true, seed: Some(seed), .. } => clusters(*seed..seed + 1),
         Options { cluster: true, seeds, from, .. } => clusters(*from..from + seeds.unwrap_or(270)),
         Options { seed: Some(seed), .. } => storms(*seed..seed + 1),
@@ -39,6 +51,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             clusters(0..270)
         }
     }
+}
+
+/// One seed, and all that happens to one partition in it.
+fn watch(seed: u64, partition: &str, from: u64) -> anyhow::Result<()> {
+    let (topic, number) = partition.rsplit_once('-').context("a partition is TOPIC-NUMBER")?;
+    let partition = PartitionIndex::new(number.parse().context("a partition is TOPIC-NUMBER")?);
+    let partition = TopicPartition { topic: topic.to_owned(), partition };
+    for line in fleet::watch(seed, Watch { partition, from }) {
+        println!("{line}");
+    }
+    Ok(())
 }
 
 /// Random fault runs of clusters.

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
+use imbl::{OrdMap, Vector};
 use ottla_record::{BrokerId, ClusterId, PartitionIndex, ProducerId, TopicId};
 
 use super::broker::Broker;
@@ -33,6 +33,9 @@ pub const MAX_PARTITIONS: usize = 200_000;
 
 const _: () = assert!(MAX_PARTITIONS_PER_REQUEST <= MAX_PARTITIONS);
 
+/// So many ids of deleted topics are remembered. A command that is asked for again is so within seconds.
+pub const DELETED_TOPICS_KEPT: usize = 1_000;
+
 /// What the cluster is, after some number of commands.
 ///
 /// Invariants (checked by `check_invariants`): every topic stands under its name and its id; every topic has at least one partition; leaders are
@@ -45,6 +48,9 @@ pub struct Image {
     pub(super) brokers: OrdMap<BrokerId, Arc<Broker>>,
     pub(super) topics: OrdMap<TopicName, Arc<Topic>>,
     pub(super) names: OrdMap<TopicId, TopicName>,
+    /// The ids of the topics that were deleted last, oldest first: a command that created one of them and arrives once more, late, does
+    /// not bring it back under an id whose records brokers may still have.
+    pub(super) deleted: Vector<TopicId>,
     /// Names in which '.' and '_' may collide, by the spelling in which they would.
     pub(super) collisions: OrdMap<String, TopicName>,
     pub(super) partition_count: usize,
@@ -79,6 +85,7 @@ impl Image {
             brokers: OrdMap::new(),
             topics: OrdMap::new(),
             names: OrdMap::new(),
+            deleted: Vector::new(),
             collisions: OrdMap::new(),
             partition_count: 0,
             broker_configs: OrdMap::new(),

@@ -165,8 +165,9 @@ pub enum CreateTopicError {
     /// `INVALID_CONFIG`.
     #[error("{0}")]
     Config(String),
-    /// The random id in the command is taken: nothing the user did (`UNKNOWN_SERVER_ERROR`; ask again with another one).
-    #[error("Topic id {0} is already in use.")]
+    /// The random id in the command is taken, or was that of a topic deleted since, which this command had created the first time it
+    /// came: nothing the user did (`UNKNOWN_SERVER_ERROR`; ask again with another one).
+    #[error("Topic id {0} is already in use, or was that of a topic deleted lately.")]
     IdInUse(TopicId),
 }
 

@@ -54,6 +54,8 @@ struct ImageFile {
     next_producer_id: ProducerId,
     brokers: Vec<Arc<Broker>>,
     topics: Vec<TopicFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deleted: Vec<TopicId>,
     broker_configs: Vec<(Option<BrokerId>, Arc<Configs>)>,
     group_configs: Vec<(String, Arc<Configs>)>,
 }
@@ -106,6 +108,7 @@ impl Image {
             next_producer_id: self.next_producer_id,
             brokers: self.brokers().cloned().collect(),
             topics: self.topics().map(topic).collect(),
+            deleted: self.deleted.iter().copied().collect(),
             broker_configs: self
                 .broker_configs
                 .iter()
@@ -127,6 +130,7 @@ impl Image {
             metadata_version: file.metadata_version,
             next_producer_id: file.next_producer_id,
             brokers: file.brokers.into_iter().map(|b| (b.id, b)).collect(),
+            deleted: file.deleted.into_iter().collect(),
             broker_configs: file.broker_configs.into_iter().collect(),
             group_configs: file.group_configs.into_iter().collect(),
             ..Self::empty()

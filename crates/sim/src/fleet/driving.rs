@@ -24,6 +24,9 @@ impl Fleet {
     pub(super) fn drive(&mut self, broker: usize, key: Key, event: Event<u64>) -> Verdict {
         self.check_power(broker)?;
         let now = self.now_of(broker);
+        if self.is_watched(key) {
+            self.note(|| format!("broker {}: {}", broker + 1, shortened(&format!("{event:?}"))));
+        }
         let Some(machine) = self.machines.get_mut(broker) else { return Ok(()) };
         let Some(host) = machine.process.as_deref_mut().and_then(|process| process.hosts.get_mut(&key))
         else {
@@ -63,7 +66,11 @@ impl Fleet {
 
     fn execute(&mut self, broker: usize, key: Key, effects: &mut Vec<Effect<u64>>) -> Verdict {
         let (mut failed, mut flush) = (false, None);
+        let is_watched = self.is_watched(key);
         for effect in effects.drain(..) {
+            if is_watched {
+                self.note(|| format!("broker {}: -> {}", broker + 1, told(&effect)));
+            }
             match effect {
                 Effect::Flush(job) => flush = Some(job),
                 Effect::Checkpoint(job) => {
@@ -314,6 +321,29 @@ impl Fleet {
     }
 }
 
+/// An effect, so short that it can be read.
+fn told(effect: &Effect<u64>) -> String {
+    match effect {
+        Effect::Publish(view) => format!(
+            "log {} to {}, flushed {}, high watermark {}, recovery point {}, {:?}, {:?}",
+            view.log_start,
+            view.log_end,
+            view.flushed_end,
+            view.high_watermark,
+            view.recovery_point,
+            view.availability,
+            view.following
+        ),
+        Effect::Flush(job) => format!("flush up to {}", job.end),
+        Effect::Checkpoint(_) => "checkpoint".to_owned(),
+        effect => shortened(&format!("{effect:?}")),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST_NOTE).collect()
+}
+
 fn run_checkpoint(job: &ottla_storage::CheckpointJob, disk: &SimDisk) -> bool {
     let files = job.files.iter().all(|file| file.sync().is_ok());
     files && job.dirs.iter().all(|dir| disk.port().sync_dir(dir).is_ok())
@@ -336,6 +366,8 @@ pub fn isr_outcome(response: Response) -> Result<IsrState, IsrRefused> {
     }
 }
 
+/// A note of an event has no more characters.
+const LONGEST_NOTE: usize = 400;
 /// Of so many turns of the keeper one looks at the retention.
 const RETAIN_EVERY: u64 = 4;
 /// How long a follower waits after a fetch that brought nothing but a refusal (`replica.fetch.backoff.ms`).

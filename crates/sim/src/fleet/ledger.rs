@@ -69,6 +69,8 @@ pub struct Ledger {
     pub lossy: bool,
     /// The term of the last leader that was elected out of sync. What older terms show since is of a log that is given up.
     pub given_up_below: Option<LeaderEpoch>,
+    /// The term of the first one of those. Which of the histories since then a log had where it has deleted records is not known.
+    forked_at: Option<LeaderEpoch>,
     /// Every batch that was written, by its first offset: of several terms there may be several.
     written: BTreeMap<Offset, Vec<Written>>,
     /// Batches that were about to be written when a machine stopped.
@@ -120,6 +122,7 @@ impl Ledger {
             opaque: false,
             lossy: false,
             given_up_below: None,
+            forked_at: None,
             written: BTreeMap::new(),
             attempts: Vec::new(),
             committed: Vec::new(),
@@ -248,7 +251,9 @@ impl Ledger {
         let held = self.committed.iter().skip(below).zip(copy.batches.iter());
         let kept = below + held.take_while(|(batch, there)| batch == there && batch.last < safe).count();
         let lost = self.committed.split_off(kept.min(self.committed.len()));
-        for batch in &lost {
+        let forked_at = *self.forked_at.get_or_insert(epoch);
+        let doubtful = self.committed.iter().take(below).filter(|batch| batch.epoch >= forked_at);
+        for batch in lost.iter().chain(doubtful) {
             let ids = self.written(batch.base, batch.epoch).map(|written| Arc::clone(&written.ids));
             for id in ids.iter().flat_map(|ids| ids.iter()) {
                 self.placed.remove(id);

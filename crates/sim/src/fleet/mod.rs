@@ -43,6 +43,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ottla_record::{Offset, PartitionIndex, TopicId};
 use ottla_replication::Effect;
 use ottla_replication::{FollowerFetchError, FollowerPosition};
+use ottla_storage::TopicPartition;
 
 use self::clients::Clients;
 use self::happening::{Happening, Key, Message, Polled};
@@ -180,6 +181,26 @@ pub fn run(seed: u64) -> Result<Tally, Failure> {
     }
 }
 
+/// What of a run is to be told in full.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Every event of the replicas of this partition.
+    pub partition: TopicPartition,
+    /// From this simulated time on, in seconds.
+    pub from: u64,
+}
+
+/// Runs a seed once more and tells everything that happened to a partition, with what is noted anyway.
+pub fn watch(seed: u64, watch: Watch) -> Vec<String> {
+    let mut fleet = Fleet::new(seed, true);
+    fleet.watch = Some(watch);
+    let lived = catch_unwind(AssertUnwindSafe(|| fleet.live()));
+    let result = lived.unwrap_or_else(|panic| Err(broken(Invariant::NoPanic, message(&*panic))));
+    let mut trail: Vec<String> = fleet.trail.into();
+    trail.extend(result.err().map(|violation| violation.to_string()));
+    trail
+}
+
 /// One run.
 pub struct Fleet {
     shape: Shape,
@@ -210,6 +231,7 @@ pub struct Fleet {
     heals_at: Micros,
     tally: Tally,
     trace: bool,
+    watch: Option<Watch>,
     trail: VecDeque<String>,
 }
 
@@ -253,6 +275,7 @@ impl Fleet {
             heals_at: 0,
             tally: Tally::default(),
             trace,
+            watch: None,
             trail: VecDeque::new(),
             shape,
         };
@@ -480,10 +503,18 @@ impl Fleet {
         if !self.trace {
             return;
         }
-        if self.trail.len() == TRAIL {
-            self.trail.pop_front();
+        match &self.watch {
+            Some(watch) if self.now < watch.from * SECOND => return,
+            None if self.trail.len() == TRAIL => drop(self.trail.pop_front()),
+            _ => {}
         }
         self.trail.push_back(format!("{} µs: {}", self.now, what()));
+    }
+
+    /// True if what happens to a partition is to be told in full.
+    fn is_watched(&self, key: Key) -> bool {
+        let watch = self.watch.as_ref().filter(|watch| self.now >= watch.from * SECOND);
+        watch.is_some_and(|watch| self.ledgers.get(key).is_some_and(|ledger| ledger.name == watch.partition))
     }
 }
 

@@ -276,6 +276,38 @@ fn damaged_snapshots_and_epochs_are_read_from_the_batches() {
     assert_eq!(fs::read_to_string(fixture.file(LEADER_EPOCHS)).unwrap(), "0\n3\n0 0\n1 4\n2 8\n");
 }
 
+/// A power cut tears the snapshot of a segment; the start builds what it said from the batches, and writes it again: once those batches
+/// are deleted, it is all that is known of those that wrote them. Behind the recovery point it is not even looked at.
+#[test]
+fn a_damaged_snapshot_is_written_again_before_its_batches_can_be_deleted() {
+    for all_was_flushed in [true, false] {
+        let fixture = Fixture::new();
+        let (mut log, _) = fixture.open(small());
+        log.append_as_leader(&stamped(stamp(7, 2, 0), &["x"]), epoch(0), at(0)).unwrap();
+        for sequence in 0..12 {
+            log.append_as_leader(&stamped(stamp(8, 0, sequence), &["x"]), epoch(0), at(0)).unwrap();
+        }
+        let states = log.producers().clone();
+        if all_was_flushed {
+            log.close().unwrap();
+        } else {
+            drop(log);
+        }
+        for name in fixture.names().iter().filter(|name| name.ends_with(".snapshot")) {
+            fs::write(fixture.file(name), b"torn").unwrap();
+        }
+        let fixture = fixture.restart();
+        let (mut log, _) = fixture.open(small());
+        let end = log.log_end();
+        let gone = log.advance_log_start(end, end, at(0)).unwrap();
+        assert!(!gone.is_empty());
+        drop(log);
+        let fixture = fixture.restart();
+        let (log, _) = fixture.open(small());
+        assert_eq!(log.producers(), &states, "all was flushed: {all_was_flushed}");
+    }
+}
+
 #[test]
 fn leftovers_are_removed_and_another_topics_directory_is_refused() {
     let fixture = Fixture::new();

@@ -10,7 +10,7 @@ use crate::metadata::command::{
     TopicSelector,
 };
 use crate::metadata::election;
-use crate::metadata::image::{Image, MAX_PARTITIONS, MAX_PARTITIONS_PER_REQUEST};
+use crate::metadata::image::{DELETED_TOPICS_KEPT, Image, MAX_PARTITIONS, MAX_PARTITIONS_PER_REQUEST};
 use crate::metadata::name::TopicName;
 use crate::metadata::placement::{self, Candidate, PlacementError, PlacementSeed};
 use crate::metadata::response::{
@@ -59,7 +59,7 @@ impl Image {
         if let Some(existing) = self.collisions.get(&name.collision_key()) {
             return Err(CreateTopicError::Collides { name, existing: existing.clone() });
         }
-        if id.0.is_zero() || self.names.contains_key(&id) {
+        if id.0.is_zero() || self.names.contains_key(&id) || self.deleted.contains(&id) {
             return Err(CreateTopicError::IdInUse(id));
         }
         Ok(name)
@@ -116,6 +116,10 @@ impl Image {
             let topic = Arc::clone(topic);
             self.topics.remove(&topic.name);
             self.names.remove(&topic.id);
+            self.deleted.push_back(topic.id);
+            if self.deleted.len() > DELETED_TOPICS_KEPT {
+                self.deleted.pop_front();
+            }
             if topic.name.may_collide() {
                 self.collisions.remove(&topic.name.collision_key());
             }

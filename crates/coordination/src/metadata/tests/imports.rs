@@ -81,7 +81,7 @@ fn all_are_taken_or_none() {
             create a.b 1x1 => ("a.b", 1, 1)
             import c,a_b,a.b,d by=1 epochs=1 => error: a_b: Topic 'a_b' collides with existing topic: a.b; a.b: Topic 'a.b' already exists.
             import c,c by=1 epochs=1 => error: c: Topic 'c' already exists.
-            import c by=1 epochs=1 id=a.b => error: c: Topic id YS5iLi4uLi4uLi4uLi4uLg is already in use.
+            import c by=1 epochs=1 id=a.b => error: c: Topic id YS5iLi4uLi4uLi4uLi4uLg is already in use, or was that of a topic deleted lately.
             import c by=1 epochs=1 configs=segment.bytes:many => error: c: Invalid value many for configuration segment.bytes: Not a number of type INT
             import c by=1 epochs=1 configs=no.such.config:1 => error: c: Unknown topic config name: no.such.config
             import c by=1 epochs= => error: c: Number of partitions was set to an invalid non-positive value.

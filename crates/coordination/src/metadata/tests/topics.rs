@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::*;
+use crate::metadata::image::DELETED_TOPICS_KEPT;
 
 const THREE: &str = "
     register 1
@@ -225,7 +226,7 @@ fn deleted_by_name_and_by_id() {
         create b 1x1
         delete a,a,nobody
         delete #b,#b
-        create a 1x1
+        create a 1x1 id=other
         show
         ",
         expect![[r#"
@@ -233,7 +234,7 @@ fn deleted_by_name_and_by_id() {
             create b 1x1 => ("b", 1, 1)
             delete a,a,nobody => "a"; error: This server does not host this topic-partition.; error: This server does not host this topic-partition.
             delete #b,#b => "b"; error: This server does not host this topic ID.
-            create a 1x1 => ("a", 1, 1)
+            create a 1x1 id=other => ("a", 1, 1)
               broker 1@2
               broker 2@4
               broker 3@6
@@ -251,9 +252,44 @@ fn an_id_is_used_once() {
         ",
         expect![[r#"
             create a 1x1 id=same => ("a", 1, 1)
-            create b 1x1 id=same => error: Topic id c2FtZS4uLi4uLi4uLi4uLg is already in use.
+            create b 1x1 id=same => error: Topic id c2FtZS4uLi4uLi4uLi4uLg is already in use, or was that of a topic deleted lately.
         "#]],
     );
+}
+
+/// A controller that dies takes its answer with it, the command comes once more, and the topic was deleted in between: brokers that
+/// have not heard of all of that still have its records, and would take them for the new one's.
+#[test]
+fn a_command_that_comes_twice_does_not_bring_a_deleted_topic_back() {
+    check_on_three(
+        "
+        create a 1x1 id=same
+        delete a
+        create a 1x1 id=same
+        create a 1x1
+        ",
+        expect![[r#"
+            create a 1x1 id=same => ("a", 1, 1)
+            delete a => "a"
+            create a 1x1 id=same => error: Topic id c2FtZS4uLi4uLi4uLi4uLg is already in use, or was that of a topic deleted lately.
+            create a 1x1 => ("a", 1, 1)
+        "#]],
+    );
+}
+
+/// Also one that starts from a snapshot refuses it.
+#[test]
+fn a_snapshot_knows_the_topics_that_were_deleted_last() {
+    let mut image = cluster_of(1);
+    for number in 0..=DELETED_TOPICS_KEPT {
+        run(&mut image, &format!("create a 1x1 id={number}"));
+        run(&mut image, "delete a");
+    }
+    let mut image = Image::decode(&image.encode().unwrap()).unwrap();
+    let again = |image: &mut Image, number| answer(&run(image, &format!("create a 1x1 id={number}")));
+    assert!(again(&mut image, DELETED_TOPICS_KEPT).starts_with("error: Topic id"));
+    assert!(again(&mut image, 1).starts_with("error: Topic id"));
+    assert_eq!(again(&mut image, 0), r#"("a", 1, 1)"#);
 }
 
 #[test]
