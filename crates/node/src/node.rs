@@ -22,7 +22,7 @@ use crate::departed::Departed;
 use crate::directory::DirectoryShell;
 use crate::disk_report;
 use crate::flush::FlushCoordinator;
-use crate::follow::{FetcherParts, HELD_FOR, HungUp, ReplicaFetchers};
+use crate::follow::{Doubt, FetcherParts, HungUp, ReplicaFetchers};
 use crate::host::PartitionHost;
 use crate::hosting::Hosting;
 use crate::in_sync::{self, IsrProposals};
@@ -206,26 +206,29 @@ impl Node {
 
     /// Brokers that the metadata has for leaders and that have closed their connections to this one a moment ago. They are gone, most likely:
     /// first this waits until the metadata knows the next leaders, for half a second at most, and where that takes longer clients are better
-    /// told that there is no leader. Look at [`Self::image`] afterwards.
+    /// told that there is no leader. For one that does not answer this waits longer (1.5 s at most); it may be slow, and is not among the
+    /// result. Look at [`Self::image`] afterwards.
     pub async fn hung_up(&self) -> Vec<BrokerId> {
         loop {
-            let in_doubt = self.fetchers.hung_up();
+            let now = Instant::now();
+            let in_doubt = self.fetchers.in_doubt(now);
             if in_doubt.is_empty() {
                 return Vec::new();
             }
             let mut images = self.images.clone();
             let image = Arc::clone(&images.borrow_and_update());
-            let now = Instant::now();
-            let is_waited_for = |(broker, since): &(BrokerId, Instant)| {
+            let is_waited_for = |(broker, doubt): &(BrokerId, Doubt)| {
                 let is_active = image.broker(*broker).is_some_and(|broker| !broker.fenced);
-                is_active && now.saturating_duration_since(*since) < HELD_FOR
+                is_active && doubt.is_waited_for(now)
             };
-            if !in_doubt.iter().any(is_waited_for) {
-                return in_doubt.into_iter().map(|(broker, _)| broker).collect();
-            }
             // Neither the end of a doubt nor its age is an event: both are looked at again.
-            if let Ok(Err(_ended)) = tokio::time::timeout(LOOKED_AGAIN_AFTER, images.changed()).await {
-                return in_doubt.into_iter().map(|(broker, _)| broker).collect();
+            let ended = in_doubt.iter().any(is_waited_for)
+                && tokio::time::timeout(LOOKED_AGAIN_AFTER, images.changed())
+                    .await
+                    .is_ok_and(|changed| changed.is_err());
+            if ended || !in_doubt.iter().any(is_waited_for) {
+                let hung_up = in_doubt.into_iter().filter(|(_, doubt)| doubt.hung_up);
+                return hung_up.map(|(broker, _)| broker).collect();
             }
         }
     }

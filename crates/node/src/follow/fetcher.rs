@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::completion::Waiter;
 use crate::fetch_wait::GrowthWait;
 use crate::follow::fetchers::{FetcherParts, Source};
+use crate::follow::hung_up::OVERDUE;
 use crate::follow::pace::Pace;
 use crate::follow::pause::Pauses;
 use crate::follow::position::{Next, Progress};
@@ -103,7 +104,7 @@ impl Fetcher {
                 },
                 partitions: round.partitions,
             };
-            match self.parts.peers.fetch(&source.address, request).await {
+            match self.fetch(&source.address, request).await {
                 Ok(answers) => {
                     self.pauses.reset();
                     self.parts.hung_up.heard(source.address.broker);
@@ -111,6 +112,27 @@ impl Fetcher {
                     self.rest(began, copied).await;
                 }
                 Err(error) => self.failed(source, &error).await,
+            }
+        }
+    }
+
+    /// One request and its answer. Until one comes that is overdue, the leader is silent.
+    async fn fetch(
+        &self,
+        address: &PeerAddress,
+        request: ReplicaFetch,
+    ) -> Result<Vec<ReplicaFetched>, PeerError> {
+        let due = request.max_wait + OVERDUE;
+        let answer = self.parts.peers.fetch(address, request);
+        if self.lane == Lane::CatchingUp {
+            return answer.await;
+        }
+        tokio::pin!(answer);
+        match timeout(due, &mut answer).await {
+            Ok(answer) => answer,
+            Err(_overdue) => {
+                self.parts.hung_up.note_silence(address.broker, Instant::now());
+                answer.await
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use crate::background::Background;
 use crate::directory::DirectoryShell;
 use crate::follow::fetcher::Fetcher;
-use crate::follow::hung_up::HungUp;
+use crate::follow::hung_up::{Doubt, HungUp};
 use crate::host::PartitionHost;
 use crate::ports::{Lane, PeerAddress, PeerTransport};
 use crate::topics::{PartitionSlot, TopicTable};
@@ -147,17 +147,16 @@ impl ReplicaFetchers {
         }
     }
 
-    /// Leaders that have just hung up on us, and when: the metadata may not know yet that they are gone.
-    pub(crate) fn hung_up(&self) -> Vec<(BrokerId, Instant)> {
+    /// Leaders that have just hung up on us or do not answer: the metadata may not know yet that they are gone.
+    pub(crate) fn in_doubt(&self, now: Instant) -> Vec<(BrokerId, Doubt)> {
         let leaders: BTreeSet<BrokerId> =
             self.running.lock().sources.keys().map(|(leader, _)| *leader).collect();
-        let now = Instant::now();
         let in_doubt = |leader| {
             // Clients lose their connections in the same moment, and may ask before the fetcher has had its turn.
             if self.parts.peers.has_hung_up(leader) {
                 self.parts.hung_up.note(leader, now);
             }
-            Some((leader, self.parts.hung_up.in_doubt_since(leader, now)?))
+            Some((leader, self.parts.hung_up.doubt(leader, now)?))
         };
         leaders.into_iter().filter_map(in_doubt).collect()
     }

@@ -5,7 +5,7 @@
 //! | `fetchers` | which leaders there are to fetch from: a task for each and lane, as the metadata has it |
 //! | `fetcher` | that task: asks its leader for all partitions of its lane together, and hands each what came |
 //! | `position` | what is asked for next, and which partitions have to wait |
-//! | `hung_up` | leaders that have just closed their connections, to whom nobody is sent for a moment |
+//! | `hung_up` | leaders that have just closed their connections or are silent, to whom nobody is sent for a moment |
 //! | `pause` | how long to wait after a failure |
 //! | `pace` | how long copies that catch up rest |
 //!
@@ -24,4 +24,4 @@ mod pause;
 mod position;
 
 pub(crate) use fetchers::{FetcherParts, ReplicaFetchers};
-pub(crate) use hung_up::{HELD_FOR, HungUp};
+pub(crate) use hung_up::{Doubt, HungUp};
