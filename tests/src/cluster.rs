@@ -475,9 +475,19 @@ impl Cluster {
         });
     }
 
-    /// Waits until every replica of a topic is in sync, and every partition led.
+    /// Waits until every replica of a topic is in sync and every partition led, by the word of all brokers: one that was silent for a while
+    /// may still believe that it leads, and be read as if it did.
     pub fn wait_in_sync(&self, topic: &str) {
         self.settle(topic, "a full ISR", |view| {
+            for broker in &self.brokers {
+                let Ok(other) = View::ask(&broker.address(), Some(topic)) else { continue };
+                ensure!(
+                    other.partitions == view.partitions,
+                    "{:?} and {:?}",
+                    other.partitions,
+                    view.partitions
+                );
+            }
             for partition in &view.partitions {
                 ensure!(
                     partition.leader.is_some() && partition.in_sync.len() == partition.replicas.len(),

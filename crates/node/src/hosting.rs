@@ -33,6 +33,16 @@ impl Hosting {
         random: impl Fn() -> Uuid + Sync,
     ) -> TopicTable {
         let mut table = before.clone();
+        // Before any of them is in a new term: one that begins with a change of `ottla.ack.durability` is to begin with it here, too.
+        if self.broker_level_changed(older, image) {
+            let rates = self.settings.with_layers(image, ReplicationRates::resolve);
+            self.shell.quotas.set_rates(rates, self.shell.clock.now().monotonic);
+            for hosted in table.topics() {
+                if let Some(topic) = image.topic_by_id(hosted.id) {
+                    self.configure(hosted, image, topic);
+                }
+            }
+        }
         // What is to be opened is opened together in the end: a directory that a deleted topic left is free by then.
         let mut opening: Vec<Opening> = Vec::new();
         for change in image.topic_changes(older) {
@@ -64,15 +74,6 @@ impl Hosting {
             self.throttle(&hosted);
             assign(&hosted, &topic, None);
             table.insert(Arc::new(hosted));
-        }
-        if self.broker_level_changed(older, image) {
-            let rates = self.settings.with_layers(image, ReplicationRates::resolve);
-            self.shell.quotas.set_rates(rates, self.shell.clock.now().monotonic);
-            for hosted in table.topics() {
-                if let Some(topic) = image.topic_by_id(hosted.id) {
-                    self.configure(hosted, image, topic);
-                }
-            }
         }
         table
     }

@@ -36,7 +36,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let broker = if options.broker == "kafka" { BrokerKind::Kafka } else { BrokerKind::Ottla };
     let lasts = Duration::try_from_secs_f64(options.minutes * 60.0)?;
     eprintln!("seed {seed}");
-    let report = chaos::run(&chaos::Options { broker, profile: Profile::Release, seed, lasts, kinds })?;
+    let report = chaos::run(&chaos::Options {
+        broker,
+        profile: Profile::Release,
+        seed,
+        lasts,
+        kinds,
+        strict_logs: true,
+    })?;
     println!("{report}");
     Ok(())
 }

@@ -141,6 +141,44 @@ fn a_topic_changed_to_fsync_forgets_what_followers_had_in_their_page_caches() {
     );
 }
 
+/// With the change begins a term (ADR 0060), and a follower that has heard of neither yet is not taken at its word.
+#[test]
+fn a_topic_changed_to_fsync_believes_nobody_who_has_not_heard_of_it() {
+    let mut p = Scenario::new(Durability::Os);
+    check(
+        &p.run(
+            "assign v=1 term=0 leader=1 replicas=1,2,3 isr=1,2,3
+             configure fsync
+             assign v=2 term=1 leader=1 replicas=1,2,3 isr=1,2,3
+             produce all all
+             flushed
+             fetch from=2 term=0 at=1 last=1
+             fetch from=3 term=1 at=1 last=1
+             fetch from=2 term=1 at=1 last=1",
+        ),
+        &expect![[r#"
+            > assign v=1 term=0 leader=1 replicas=1,2,3 isr=1,2,3
+              readers see 0 ≤ hw 0, flushed 0, end 0; leads 0 from 0
+            > configure fsync
+            > assign v=2 term=1 leader=1 replicas=1,2,3 isr=1,2,3
+              readers see 0 ≤ hw 0, flushed 0, end 0; leads 1 from 0
+            > produce all all
+              flush to 1
+              readers see 0 ≤ hw 0, flushed 0, end 1; leads 1 from 0
+            > flushed
+              readers see 0 ≤ hw 0, flushed 1, end 1; leads 1 from 0
+            > fetch from=2 term=0 at=1 last=1
+              broker 2: refused: the follower's term has ended; the term is 1 now
+            > fetch from=3 term=1 at=1 last=1
+              broker 3: leader has 0 ≤ hw 0, end 1
+            > fetch from=2 term=1 at=1 last=1
+              broker 2: leader has 0 ≤ hw 1, end 1
+              all: written at 0
+              readers see 0 ≤ hw 1, flushed 1, end 1; leads 1 from 0
+        "#]],
+    );
+}
+
 #[test]
 fn replicas_that_are_not_in_sync_do_not_hold_the_high_watermark_back() {
     let mut p = Scenario::new(Durability::Fsync);

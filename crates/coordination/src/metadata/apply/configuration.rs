@@ -7,7 +7,7 @@ use crate::config::{self, BrokerLevel, ListEdit, Scope};
 use crate::metadata::command::{AlterConfigs, ConfigChange, ConfigEdit, ConfigOp, ConfigResource};
 use crate::metadata::image::Image;
 use crate::metadata::response::AlterConfigError;
-use crate::metadata::topic::Configs;
+use crate::metadata::topic::{Configs, Partition, Topic};
 
 /// The most consumer groups that have configs of their own.
 const MAX_CONFIGURED_GROUPS: usize = 10_000;
@@ -31,7 +31,9 @@ impl Image {
                 return Err(AlterConfigError::Duplicate);
             }
             let configs = self.decide_configs(change)?;
+            let before = self.clone();
             self.set_configs(&change.resource, configs);
+            self.begin_terms_where_more_is_durable(&change.resource, &before);
             Ok(())
         };
         command.changes.iter().map(alter).collect()
@@ -86,6 +88,29 @@ impl Image {
         decide().map_err(AlterConfigError::Invalid)
     }
 
+    /// A topic that leaves `ottla.ack.durability=os`: a follower that has not heard of it yet still says what is in its page cache, and
+    /// must not be taken at its word. In a new term it is heard only once it knows the term, and with it the change.
+    fn begin_terms_where_more_is_durable(&mut self, resource: &ConfigResource, before: &Self) {
+        let topics: Vec<&Arc<Topic>> = match resource {
+            ConfigResource::Topic(name) => self.topic(name).into_iter().collect(),
+            ConfigResource::Broker(None) => self.topics().collect(),
+            ConfigResource::Broker(Some(_)) | ConfigResource::Group(_) => return,
+        };
+        let mut begun = Vec::new();
+        for topic in topics {
+            let was = before.topic_by_id(topic.id).and_then(|topic| ack_durability(before, topic));
+            let is = ack_durability(self, topic);
+            if was != is && is != Some("os") {
+                begun.extend(
+                    topic.partitions().map(|(index, partition)| (topic.id, index, in_next_term(partition))),
+                );
+            }
+        }
+        for (topic, index, partition) in begun {
+            self.replace_partition(topic, index, partition);
+        }
+    }
+
     fn set_configs(&mut self, resource: &ConfigResource, configs: Configs) {
         match resource {
             ConfigResource::Topic(name) => {
@@ -96,6 +121,22 @@ impl Image {
             ConfigResource::Broker(id) => put(&mut self.broker_configs, *id, configs),
             ConfigResource::Group(group) => put(&mut self.group_configs, group.clone(), configs),
         }
+    }
+}
+
+/// What an acknowledgement means, as far as the metadata know: a value in a broker's own file is not among them.
+fn ack_durability<'image>(image: &'image Image, topic: &'image Topic) -> Option<&'image str> {
+    const NAME: &str = "ottla.ack.durability";
+    let of_all = || image.broker_configs(None).and_then(|configs| configs.get(NAME));
+    topic.configs.get(NAME).or_else(of_all).map(|value| value.trim())
+}
+
+/// A partition as it is, led in a new term.
+fn in_next_term(partition: &Partition) -> Partition {
+    Partition {
+        leader_epoch: partition.leader_epoch.next(),
+        partition_epoch: partition.partition_epoch.next(),
+        ..partition.clone()
     }
 }
 

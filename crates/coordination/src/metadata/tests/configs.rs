@@ -153,3 +153,57 @@ fn a_resource_is_named_once_in_a_request() {
     );
     assert!(image.topic("t").unwrap().configs().is_empty());
 }
+
+/// ADR 0060: a follower that goes on as if the topic were `os` says so in an old term.
+#[test]
+fn a_topic_that_leaves_os_is_led_in_a_new_term() {
+    check(
+        "
+        register 1
+        unfence 1
+        create a 1x1 configs=ottla.ack.durability:os
+        create b 1x1
+        config topic:a retention.ms=1000
+        config topic:b ottla.ack.durability=os
+        show
+        config topic:a ottla.ack.durability=fsync
+        config topic:b ottla.ack.durability-
+        show
+        config broker: ottla.ack.durability=os
+        show
+        config broker: ottla.ack.durability=fsync
+        show
+        ",
+        expect![[r#"
+            register 1 => 2
+            unfence 1 => ()
+            create a 1x1 configs=ottla.ack.durability:os => ("a", 1, 1)
+            create b 1x1 => ("b", 1, 1)
+            config topic:a retention.ms=1000 => ()
+            config topic:b ottla.ack.durability=os => ()
+              broker 1@2
+              a-0: [1] / [1] / 1 @0 .0
+              a {"ottla.ack.durability": "os", "retention.ms": "1000"}
+              b-0: [1] / [1] / 1 @0 .0
+              b {"ottla.ack.durability": "os"}
+            config topic:a ottla.ack.durability=fsync => ()
+            config topic:b ottla.ack.durability- => ()
+              broker 1@2
+              a-0: [1] / [1] / 1 @1 .1
+              a {"ottla.ack.durability": "fsync", "retention.ms": "1000"}
+              b-0: [1] / [1] / 1 @1 .1
+            config broker: ottla.ack.durability=os => ()
+              broker 1@2
+              a-0: [1] / [1] / 1 @1 .1
+              a {"ottla.ack.durability": "fsync", "retention.ms": "1000"}
+              b-0: [1] / [1] / 1 @1 .1
+              broker None {"ottla.ack.durability": "os"}
+            config broker: ottla.ack.durability=fsync => ()
+              broker 1@2
+              a-0: [1] / [1] / 1 @1 .1
+              a {"ottla.ack.durability": "fsync", "retention.ms": "1000"}
+              b-0: [1] / [1] / 1 @2 .2
+              broker None {"ottla.ack.durability": "fsync"}
+        "#]],
+    );
+}
