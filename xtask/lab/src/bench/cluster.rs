@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Measures brokers of one kind only: shows that it works; nothing is written.
     #[arg(long, value_parser = ["ottla", "kafka"])]
     only: Option<String>,
+    /// Measures nothing: writes the document from what was measured last.
+    #[arg(long, conflicts_with_all = ["part", "only"])]
+    write: bool,
     /// The document to write, below the workspace's root.
     #[arg(long, default_value = "docs/benchmarks-cluster.md")]
     output: PathBuf,
@@ -115,6 +118,20 @@ const CASES: [Case; 4] = [
 
 /// Measures all parts and writes the document.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if !options.write {
+        measure_all(options)?;
+    }
+    if options.only.is_some() {
+        return Ok(());
+    }
+    let path = project::root().join(&options.output);
+    let earlier = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(&path, document(&earlier)?)?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}
+
+fn measure_all(options: &Options) -> anyhow::Result<()> {
     ensure!(Tool::Python.is_present(), "the producer is Python's: `cargo xtask tools` installs it");
     let is_wanted = |kind: &Kind| match options.only.as_deref() {
         Some("kafka") => *kind == Kind::Kafka,
@@ -135,12 +152,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             kept::keep(*part, &Measured { machine: machine.clone(), rounds: options.rounds, samples })?;
         }
     }
-    if options.only.is_some() {
-        return Ok(());
-    }
-    let path = project::root().join(&options.output);
-    std::fs::write(&path, document()?)?;
-    eprintln!("wrote {}", path.display());
     Ok(())
 }
 
@@ -283,53 +294,74 @@ const ROWS: [Row; 12] = [
     row("steady fsync p99.9", "p99.9", None),
 ];
 
-fn document() -> anyhow::Result<String> {
+/// The whole document. A part that was not measured in this target directory stays as it stands in the earlier one.
+fn document(earlier: &str) -> anyhow::Result<String> {
     let mut text = format!(
         "# Three brokers\n\n\
          Written by `cargo xtask bench cluster`. Each part has its own day and commit: `--part` measures one again.\n\n\
          Three brokers of Apache Kafka {KAFKA_VERSION} (`-Xmx512m` each, G1, logging off), then three of Ottla, on loopback of one machine, in one run;\n\
          figures of different runs do not compare. Topics have three partitions and three replicas, `acks=all`, `min.insync.replicas=2`. The target is Ottla's.\n"
     );
-    let load = kept::of(Part::Load)?;
+    for (part, heading) in [
+        (Part::Load, "Load"),
+        (Part::Outage, "Outage"),
+        (Part::Rejoin, rejoin::HEADING),
+        (Part::Many, many::HEADING),
+    ] {
+        let _ = write!(text, "\n## {heading}\n\n");
+        match kept::of(part)? {
+            Some(measured) => {
+                text.push_str(&when(&measured));
+                section(&mut text, part, &measured);
+            }
+            None => text.push_str(kept::section_of(earlier, heading).with_context(|| {
+                format!("{part:?} was not measured yet: `--part {part:?}`").to_lowercase()
+            })?),
+        }
+    }
+    Ok(text)
+}
+
+fn section(text: &mut String, part: Part, Measured { rounds, samples, .. }: &Measured) {
+    match part {
+        Part::Load => {
+            text.push_str(LOAD);
+            table(text, &ROWS, samples);
+        }
+        Part::Outage => outage_section(text, *rounds, samples),
+        Part::Rejoin => {
+            text.push_str(rejoin::INTRODUCTION);
+            table(text, &rejoin::ROWS, samples);
+        }
+        Part::Many => {
+            text.push_str(many::INTRODUCTION);
+            table(text, &many::ROWS, samples);
+        }
+    }
+}
+
+const LOAD: &str = "Ready-made requests of one 64 KiB batch of 1,000-byte records that do not compress, on one connection to each leader, 5\n\
+    unanswered on each (`xtask/lab/src/bench/load.rs`), after 500 MB of the same; 1 GB, disk synced and memory touched before. CPU is user and system time of\n\
+    the three broker processes. `os`: acknowledged from the page caches of all in-sync replicas, as Kafka does by default; `fsync`: when it is on\n\
+    all their disks (here one disk). Latency counts from the moment a request was due.\n\n";
+
+fn outage_section(text: &mut String, rounds: usize, samples: &[Sample]) {
     let _ = write!(
         text,
-        "\n## Load\n\n{}\
-         Ready-made requests of one 64 KiB batch of 1,000-byte records that do not compress, on one connection to each leader, 5\n\
-         unanswered on each (`xtask/lab/src/bench/load.rs`), after 500 MB of the same; 1 GB, disk synced and memory touched before. CPU is user and system time of\n\
-         the three broker processes. `os`: acknowledged from the page caches of all in-sync replicas, as Kafka does by default; `fsync`: when it is on\n\
-         all their disks (here one disk). Latency counts from the moment a request was due.\n\n",
-        when(&load)
-    );
-    table(&mut text, &ROWS, &load.samples);
-    let outage = kept::of(Part::Outage)?;
-    let _ = write!(
-        text,
-        "\n## Outage\n\n{}\
-         Each round has a topic of its own and an idempotent librdkafka producer of {PER_SECOND} records a second. A leader is killed {} times, and\n\
+        "Each round has a topic of its own and an idempotent librdkafka producer of {PER_SECOND} records a second. A leader is killed {rounds} times, and\n\
          stopped {} times. The outage is the longest time between two acknowledgements of one partition from the fault on, as the client\n\
          sees it, its own retries included (`socket.timeout.ms=1000`: a silent host closes no connection). After each round all\n\
          records were read: {}.\n\n\
          Medians, with the lowest and highest in brackets. The target is median, worst.\n\n\
          | outage | unit | Kafka {KAFKA_VERSION} | Ottla | target |\n|---|---|---|---|---|\n",
-        when(&outage),
-        outage.rounds,
-        outage.rounds.div_ceil(3),
-        promises(&outage.samples)
+        rounds.div_ceil(3),
+        promises(samples)
     );
     for Case { label, target: (median, worst), .. } in CASES {
-        let kafka = cell(&outage.samples, Kind::Kafka, label);
-        let ottla = cell(&outage.samples, Kind::Ottla, label);
+        let kafka = cell(samples, Kind::Kafka, label);
+        let ottla = cell(samples, Kind::Ottla, label);
         let _ = writeln!(text, "| {label} | ms | {kafka} | {ottla} | ≤ {median}, ≤ {worst} |");
     }
-    for (part, heading, introduction, rows) in [
-        (Part::Rejoin, rejoin::HEADING, rejoin::INTRODUCTION, &rejoin::ROWS[..]),
-        (Part::Many, many::HEADING, many::INTRODUCTION, &many::ROWS[..]),
-    ] {
-        let measured = kept::of(part)?;
-        let _ = write!(text, "\n## {heading}\n\n{}{introduction}", when(&measured));
-        table(&mut text, rows, &measured.samples);
-    }
-    Ok(text)
 }
 
 /// What was found when everything was read.

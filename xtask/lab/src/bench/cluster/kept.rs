@@ -1,4 +1,4 @@
-//! What was measured, kept in the target directory: a file a part, one line a figure.
+//! What was measured, kept in the target directory: a file a part, one line a figure. Where that is gone, the document has what it had.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -26,12 +26,22 @@ pub(super) fn keep(part: Part, measured: &Measured) -> anyhow::Result<()> {
     std::fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
-/// What a part was found to be when it was measured last.
-pub(super) fn of(part: Part) -> anyhow::Result<Measured> {
+/// What a part was found to be when it was measured last in this target directory.
+pub(super) fn of(part: Part) -> anyhow::Result<Option<Measured>> {
     let path = path(part);
-    let missing = || format!("{part:?} was not measured here yet ({})", path.display());
-    let text = std::fs::read_to_string(&path).with_context(missing)?;
-    parse(&text).with_context(|| format!("{} is not what was kept", path.display()))
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    parse(&text).map(Some).with_context(|| format!("{} is not what was kept", path.display()))
+}
+
+/// What stands under a heading of a document.
+pub(super) fn section_of<'text>(document: &'text str, heading: &str) -> Option<&'text str> {
+    let (_, section) = document.split_once(&format!("\n## {heading}\n\n"))?;
+    let end = section.find("\n## ").unwrap_or(section.len());
+    section.get(..end)
 }
 
 fn parse(text: &str) -> Option<Measured> {
@@ -50,4 +60,17 @@ fn parse(text: &str) -> Option<Measured> {
         rounds: rounds.parse().ok()?,
         samples: lines.map(sample).collect::<Option<_>>()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::section_of;
+
+    #[test]
+    fn a_section_ends_where_the_next_begins() {
+        let document = "# Three\n\n## One\n\nfirst\n| a |\n\n## Two\n\nsecond\n";
+        assert_eq!(section_of(document, "One"), Some("first\n| a |\n"));
+        assert_eq!(section_of(document, "Two"), Some("second\n"));
+        assert_eq!(section_of(document, "Three"), None);
+    }
 }
