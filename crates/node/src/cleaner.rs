@@ -230,7 +230,7 @@ impl Cleaner {
         let order = PassOrder { view: view.log.clone(), cleanable, config, producers, now: now.wall };
         drop(view);
         let memory = PassMemory {
-            map_bytes: settings.map_bytes,
+            map_bytes: settings.map_bytes - settings.map_bytes / BESIDE_THE_MAP,
             load_factor: settings.load_factor,
             buffer_bytes: settings.buffer_bytes,
             secret: around.random(),
@@ -342,6 +342,10 @@ impl Throttle {
         wait
     }
 }
+
+/// This part of the memory for the map is left for what a pass holds beside it and its buffers: the batch at hand, the indexes of the
+/// segments it writes, a stack. All together stays within what is configured.
+const BESIDE_THE_MAP: u64 = 128;
 
 #[cfg(test)]
 mod tests;
