@@ -236,12 +236,10 @@ impl Cleaner {
             secret: around.random(),
         };
         let mut throttle = Throttle::new(settings.max_bytes_per_second);
-        let mut share = Share::new();
-        let mut pace =
-            |bytes| match host.is_closed() || self.rest(throttle.wait_after(bytes).max(share.rest())) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            };
+        let mut pace = |bytes| match host.is_closed() || self.rest(throttle.wait_after(bytes)) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
         let mut pass = match Pass::begin(directory, order, memory, &mut pace) {
             Ok(pass) => pass,
             Err(error) => return ended_by(error),
@@ -344,40 +342,6 @@ impl Throttle {
         wait
     }
 }
-
-/// Leaves a processor to others half the time: a priority does not keep a thread that computes without a pause from delaying those that
-/// answer producers by some milliseconds each, every time they wake up. What waits for the disk needs no such rest.
-#[derive(Debug)]
-struct Share {
-    /// What the thread had computed after the last rest.
-    rested_at: Duration,
-}
-
-impl Share {
-    fn new() -> Self {
-        Self { rested_at: computed() }
-    }
-
-    /// As long as the thread has computed since the last rest, once that is worth a pause.
-    fn rest(&mut self) -> Duration {
-        let now = computed();
-        let since = now.saturating_sub(self.rested_at);
-        if since < WORTH_A_REST {
-            return Duration::ZERO;
-        }
-        self.rested_at = now;
-        since
-    }
-}
-
-/// How long this thread has run on a processor.
-fn computed() -> Duration {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(spent).unwrap_or_default()
-}
-
-/// Less than a scheduler's turn.
-const WORTH_A_REST: Duration = Duration::from_millis(1);
 
 /// This part of the memory for the map is left for what a pass holds beside it and its buffers: the batch at hand, the indexes of the
 /// segments it writes, a stack. All together stays within what is configured.

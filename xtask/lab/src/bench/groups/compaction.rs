@@ -66,9 +66,15 @@ pub(super) fn run(run: &mut Run) -> anyhow::Result<()> {
             }
             peak
         });
-        let quiet = steady(&load, watched);
+        // In stretches, as below: each begins with a new connection.
+        let until = Instant::now() + watched;
+        let mut quiet = Vec::new();
+        let mut produced = Ok(());
+        while produced.is_ok() && Instant::now() < until {
+            produced = steady(&load, STRETCH).map(|latencies| quiet.extend(latencies));
+        }
         done.store(true, Ordering::SeqCst);
-        (quiet, looking.join().unwrap_or(0))
+        (produced.map(|()| quiet), looking.join().unwrap_or(0))
     });
     let quiet = quiet?;
     done.store(false, Ordering::SeqCst);
