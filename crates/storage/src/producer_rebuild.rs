@@ -75,6 +75,9 @@ pub(crate) fn rebuild_producers(
     let first = segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
     for segment in segments.get(first..).unwrap_or_default() {
         let base = segment.base();
+        if base > log_end {
+            break;
+        }
         if base > from && rebuilt.states.iter().len() > 0 {
             // One that is there was not looked at, and may be torn. Once the segments before it are deleted, nothing else tells of those
             // that wrote in them only.

@@ -1,7 +1,9 @@
+use ottla_record::ProducerId;
+
 use super::*;
 use crate::batches::{contents, epoch, stamp};
 use crate::log::tests::{Fixture, at, batch, config, flush, stamped};
-use crate::{LogConfig, ProducerStates};
+use crate::{LogConfig, Producer, ProducerStates};
 
 fn small() -> LogConfig {
     LogConfig { segment_bytes: 500, index_interval_bytes: 100, ..config() }
@@ -159,4 +161,27 @@ fn a_flush_begun_before_the_cut_says_nothing_about_what_came_after() {
     assert_eq!(log.flushed_end(), Offset::new(12));
     flush(&mut log);
     assert_eq!(log.flushed_end(), Offset::new(25));
+}
+
+/// What a log knew of producers at an offset is told of that offset alone: a snapshot in the name of a later one would be believed by a start.
+#[test]
+fn no_snapshot_is_written_for_what_lies_behind_the_cut() {
+    let fixture = Fixture::new();
+    let (mut log, _) = fixture.open(small());
+    for sequence in 0..24 {
+        log.append_as_leader(&stamped(stamp(7, 0, sequence), &["x"]), epoch(0), at(1000)).unwrap();
+    }
+    let bases: Vec<Offset> = log.segments.iter().skip(1).map(|segment| segment.base()).collect();
+    assert!(bases.len() > 2, "{bases:?}");
+    let cut = bases[0].next();
+    let known = log.producers_before(cut).unwrap();
+    let next = known.get(ProducerId::new(7)).and_then(Producer::next_sequence);
+    assert_eq!(
+        next.map(|next| i64::from(next.get())),
+        Some(cut.get()),
+        "a record has the number of its offset"
+    );
+    let snapshots: Vec<String> =
+        fixture.names().into_iter().filter(|name| name.ends_with(".snapshot")).collect();
+    assert_eq!(snapshots, [format!("{:020}.snapshot", bases[0].get())]);
 }
