@@ -259,13 +259,45 @@ fn socket_buffers(settings: &Loaded) -> SocketBuffers {
     }
 }
 
-/// 16 bytes from the system's generator.
-#[allow(clippy::expect_used, reason = "without ids that nobody else draws, no promise of the broker holds")]
+/// 16 bytes from the system's generator. The text of an id made of them does not begin with `-`, as in Kafka (`Uuid.randomUuid`):
+/// command lines would take it for an option.
 pub(crate) fn random() -> [u8; 16] {
+    loop {
+        let bytes = drawn();
+        if bytes[0] >> 2 != MINUS {
+            return bytes;
+        }
+    }
+}
+
+/// The digit `-` of base64 for URLs.
+const MINUS: u8 = 62;
+
+#[allow(clippy::expect_used, reason = "without ids that nobody else draws, no promise of the broker holds")]
+fn drawn() -> [u8; 16] {
     let mut bytes = [0; 16];
     let flags = rustix::rand::GetRandomFlags::empty();
     let drawn = rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut bytes, flags));
     // The kernel never returns less for so few.
     assert_eq!(drawn.expect("the system has no random numbers"), bytes.len(), "too few random bytes");
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_node::record::Uuid;
+
+    use super::{MINUS, random};
+
+    #[test]
+    fn no_id_begins_like_an_option() {
+        for first in 0..=u8::MAX {
+            let text = Uuid::from_bytes([first; 16]).to_string();
+            assert_eq!(text.starts_with('-'), first >> 2 == MINUS, "{first}: {text}");
+        }
+        for _ in 0..1_000 {
+            let text = Uuid::from_random(random()).to_string();
+            assert!(!text.starts_with('-'), "{text}");
+        }
+    }
 }

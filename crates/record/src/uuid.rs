@@ -20,12 +20,8 @@ impl Uuid {
         Self(bytes)
     }
 
-    /// Makes a version 4 (random) id of 16 random bytes that the caller drew. Its text does not begin with `-`, as in Kafka
-    /// (`Uuid.randomUuid`): command lines would take it for an option.
+    /// Makes a version 4 (random) id of 16 random bytes that the caller drew.
     pub const fn from_random(mut bytes: [u8; 16]) -> Self {
-        if bytes[0] >> 2 == MINUS {
-            bytes[0] ^= 0x80;
-        }
         bytes[6] = (bytes[6] & 0x0f) | 0x40;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
         Self(bytes)
@@ -150,22 +146,9 @@ id! {
     Incarnation
 }
 
-/// The digit `-` of base64 for URLs.
-const MINUS: u8 = 62;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_random_id_begins_like_an_option() {
-        for first in 0..=u8::MAX {
-            let text = Uuid::from_random([first; 16]).to_string();
-            assert!(!text.starts_with('-'), "{first}: {text}");
-            let kept = Uuid::from_bytes([first; 16]).to_string();
-            assert_eq!(kept.starts_with('-'), first >> 2 == MINUS, "{first}: {kept}");
-        }
-    }
 
     #[test]
     fn spelled_as_kafka_spells_it() {
