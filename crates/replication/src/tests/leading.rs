@@ -148,33 +148,33 @@ fn a_topic_changed_to_fsync_believes_nobody_who_has_not_heard_of_it() {
     check(
         &p.run(
             "assign v=1 term=0 leader=1 replicas=1,2,3 isr=1,2,3
+             produce all all
              configure fsync
              assign v=2 term=1 leader=1 replicas=1,2,3 isr=1,2,3
-             produce all all
              flushed
-             fetch from=2 term=0 at=1 last=1
-             fetch from=3 term=1 at=1 last=1
-             fetch from=2 term=1 at=1 last=1",
+             fetch from=2 term=0 at=1 last=0
+             fetch from=3 term=1 at=1 last=0
+             fetch from=2 term=1 at=1 last=0",
         ),
         &expect![[r#"
             > assign v=1 term=0 leader=1 replicas=1,2,3 isr=1,2,3
               readers see 0 ≤ hw 0, flushed 0, end 0; leads 0 from 0
-            > configure fsync
-            > assign v=2 term=1 leader=1 replicas=1,2,3 isr=1,2,3
-              readers see 0 ≤ hw 0, flushed 0, end 0; leads 1 from 0
             > produce all all
+              readers see 0 ≤ hw 0, flushed 0, end 1; leads 0 from 0
+            > configure fsync
               flush to 1
-              readers see 0 ≤ hw 0, flushed 0, end 1; leads 1 from 0
+            > assign v=2 term=1 leader=1 replicas=1,2,3 isr=1,2,3
+              readers see 0 ≤ hw 0, flushed 0, end 1; leads 1 from 1
             > flushed
-              readers see 0 ≤ hw 0, flushed 1, end 1; leads 1 from 0
-            > fetch from=2 term=0 at=1 last=1
+              readers see 0 ≤ hw 0, flushed 1, end 1; leads 1 from 1
+            > fetch from=2 term=0 at=1 last=0
               broker 2: refused: the follower's term has ended; the term is 1 now
-            > fetch from=3 term=1 at=1 last=1
+            > fetch from=3 term=1 at=1 last=0
               broker 3: leader has 0 ≤ hw 0, end 1
-            > fetch from=2 term=1 at=1 last=1
+            > fetch from=2 term=1 at=1 last=0
               broker 2: leader has 0 ≤ hw 1, end 1
               all: written at 0
-              readers see 0 ≤ hw 1, flushed 1, end 1; leads 1 from 0
+              readers see 0 ≤ hw 1, flushed 1, end 1; leads 1 from 1
         "#]],
     );
 }
