@@ -12,6 +12,7 @@ use ottla_storage::compaction::{Cleanable, Pass, PassError, PassMemory, PassOrde
 use ottla_storage::{CompactionConfig, LogConfig, LogDirectory, ReadError, StorageError};
 use parking_lot::{Condvar, Mutex};
 
+use crate::background::let_others_in;
 use crate::host::PartitionHost;
 use crate::metrics::cleaner::CleanerMetrics;
 use crate::ports::Clock;
@@ -238,7 +239,10 @@ impl Cleaner {
         let mut throttle = Throttle::new(settings.max_bytes_per_second);
         let mut pace = |bytes| match host.is_closed() || self.rest(throttle.wait_after(bytes)) {
             true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+            false => {
+                let_others_in();
+                ControlFlow::Continue(())
+            }
         };
         let mut pass = match Pass::begin(directory, order, memory, &mut pace) {
             Ok(pass) => pass,
