@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use crate::broker::Kind as BrokerKind;
+use crate::clock::Clocks;
 use crate::cluster::{Cluster, End, Plan};
 use crate::history::{Stored, Violation, check};
 use crate::interop;
@@ -43,6 +44,9 @@ const LEFT: u64 = 256 << 10;
 /// The broker that has it.
 const SMALL: i32 = 3;
 const SLOW: &str = "2mbit";
+const FAR: Duration = Duration::from_millis(100);
+/// Less than `log.message.timestamp.after.max.ms`: what writers stamp must not be refused.
+const CLOCK_JUMP_SECONDS: i64 = 50 * 60;
 /// Half an election timeout.
 const FLAP: Duration = Duration::from_millis(750);
 
@@ -128,6 +132,12 @@ impl Run {
         }
         plan = plan.set("log.segment.bytes", 4 << 20);
         plan = interop::settings().into_iter().fold(plan, |plan, (key, value)| plan.set(key, value));
+        // Kafka is not started with our environment.
+        let has_clocks = options.broker == BrokerKind::Ottla
+            && Clocks::create(data.path())
+                .inspect_err(|error| eprintln!("SKIPPED clocks: {error:#}"))
+                .is_ok();
+        plan.own_clocks = has_clocks;
         let (mut cluster, has_network) = match plan.clone().own_network().try_start() {
             Ok(cluster) => (cluster, true),
             Err(error) => {
@@ -138,8 +148,12 @@ impl Run {
         };
         // Kafka takes a full directory offline and ends.
         let has_small_disk = small_disk.is_some() && options.broker == BrokerKind::Ottla;
-        let can_make = |kind: &Kind| {
-            (has_network || !kind.needs_network()) && (has_small_disk || *kind != Kind::FullDisk)
+        let can_delay = has_network && cluster.network().can_delay();
+        let can_make = |kind: &Kind| match kind {
+            Kind::FullDisk => has_small_disk,
+            Kind::Clock => has_clocks,
+            Kind::Far => can_delay,
+            kind => has_network || !kind.needs_network(),
         };
         let (kinds, skipped) = options.kinds.iter().copied().partition(can_make);
         cluster.create_topic(TOPIC, PARTITIONS, &[]);
@@ -264,6 +278,17 @@ impl Run {
                     }
                 }
             }
+            Kind::Far => {
+                for delay in [Some(FAR), None] {
+                    for other in self.others(id) {
+                        self.cluster.network().delay(id, other, delay)?;
+                        self.cluster.network().delay(other, id, delay)?;
+                    }
+                    if delay.is_some() {
+                        rest();
+                    }
+                }
+            }
             Kind::Flap => {
                 for _ in 0..10 {
                     self.with_cuts(&self.around(id, true, true), || thread::sleep(FLAP))?;
@@ -281,6 +306,13 @@ impl Run {
                 self.cluster.wipe(id);
                 rest();
                 self.cluster.restart(id);
+            }
+            Kind::Clock => {
+                for ahead in [CLOCK_JUMP_SECONDS, -CLOCK_JUMP_SECONDS] {
+                    self.cluster.clocks().jump(id, ahead)?;
+                    rest();
+                }
+                self.cluster.clocks().jump(id, 0)?;
             }
             Kind::RollingRestart => {
                 for id in self.cluster.ids() {

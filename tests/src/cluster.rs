@@ -26,6 +26,7 @@ use rustix::process::Signal;
 
 use crate::batch::{Record, records};
 use crate::broker::{Broker, Kind, Spec};
+use crate::clock::Clocks;
 use crate::place::{Place, Ports, Role};
 use crate::project::{self, Profile};
 use crate::raw::{Connection, Writer, api, error};
@@ -68,6 +69,8 @@ pub struct Plan {
     pub controllers: usize,
     /// Each broker in a network namespace of its own, so that links can be cut; on loopback otherwise.
     pub own_network: bool,
+    /// Each broker with a wall clock of its own, so that it can jump.
+    pub own_clocks: bool,
     /// Settings of single brokers.
     pub own_settings: Vec<(i32, String, String)>,
     /// Where data is kept, a folder for each broker named by its id; gone with the cluster when `None`.
@@ -87,6 +90,7 @@ impl Plan {
             voters: brokers.min(3),
             controllers: 0,
             own_network: false,
+            own_clocks: false,
             own_settings: Vec::new(),
             data_dir: None,
             data_dirs: Vec::new(),
@@ -122,6 +126,13 @@ impl Plan {
         self
     }
 
+    /// Gives each broker a wall clock.
+    #[must_use]
+    pub fn own_clocks(mut self) -> Self {
+        self.own_clocks = true;
+        self
+    }
+
     /// Starts all of them and waits until each knows each.
     pub fn start(self) -> Cluster {
         self.try_start().unwrap_or_else(|error| panic!("starting a cluster: {error:#}"))
@@ -132,11 +143,15 @@ impl Plan {
         let controllers = (FIRST_CONTROLLER..).take(self.controllers);
         let ids: Vec<i32> = (1..).take(self.brokers).chain(controllers).collect();
         let network = self.own_network.then(|| Network::create(&ids)).transpose()?;
+        let clocks = self.own_clocks.then(|| Clocks::create(&project::target())).transpose()?;
         let start = |place: Place| {
             let own = self.data_dirs.iter().find(|(id, _)| *id == place.id).map(|(_, folder)| folder.clone());
             let data_dir = own.or_else(|| Some(self.data_dir.as_ref()?.join(place.id.to_string())));
             let settings = self.own_settings.iter().filter(|(id, ..)| *id == place.id);
-            let spec = settings.fold(self.spec.clone(), |spec, (_, key, value)| spec.set(key, value));
+            let mut spec = settings.fold(self.spec.clone(), |spec, (_, key, value)| spec.set(key, value));
+            if let Some(clocks) = &clocks {
+                spec.environment.extend(clocks.environment(place.id)?);
+            }
             Broker::spawn(Spec { place: Some(place), data_dir, ..spec })
         };
         // At once: a voter gives up if the others are long in coming, and Kafka formats a directory for seconds.
@@ -146,9 +161,13 @@ impl Plan {
             starting.into_iter().map(|broker| broker.join().expect("no panic")).collect::<anyhow::Result<_>>()
         })?;
         let controllers = brokers.split_off(self.brokers);
-        let mut cluster = Cluster { kind: self.spec.kind, brokers, controllers, network };
+        let mut cluster = Cluster { kind: self.spec.kind, brokers, controllers, network, clocks };
         cluster.expect_log(RAFT);
         cluster.nodes_mut().try_for_each(Broker::wait_ready)?;
+        if let Some(clocks) = &cluster.clocks {
+            let without = cluster.brokers.iter().find(|broker| !clocks.is_used_by(broker.pid()));
+            ensure!(without.is_none(), "a broker did not load its clock");
+        }
         cluster.wait_active()?;
         Ok(cluster)
     }
@@ -187,6 +206,7 @@ pub struct Cluster {
     /// Nodes that only vote.
     controllers: Vec<Broker>,
     network: Option<Network>,
+    clocks: Option<Clocks>,
 }
 
 impl Drop for Cluster {
@@ -255,6 +275,11 @@ impl Cluster {
     /// Its links, when it was started with [`Plan::own_network`].
     pub fn network(&self) -> &Network {
         self.network.as_ref().expect("started with a network of its own")
+    }
+
+    /// The wall clocks of its brokers, each by the broker's id, when it was started with [`Plan::own_clocks`].
+    pub fn clocks(&self) -> &Clocks {
+        self.clocks.as_ref().expect("started with clocks of its own")
     }
 
     /// Announces WARN or ERROR lines that contain `text`, of any broker.

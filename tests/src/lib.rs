@@ -17,6 +17,7 @@
 //! | [`history`] | what idempotent writers were told against what is stored: lost, doubled, reordered |
 //! | [`chaos`] | faults of every kind on a cluster under writers, from a seed |
 //! | [`writer`] | a writer process that records such a history |
+//! | [`clock`] | a wall clock of its own for a process |
 //! | [`small_disk`] | a file system that fills up |
 //! | [`raw`] | hand-made request frames over a socket |
 //! | [`http2`] | hand-made HTTP/2 requests over a socket |
@@ -40,6 +41,7 @@ pub mod batch;
 pub mod broker;
 pub mod chaos;
 pub mod clients;
+pub mod clock;
 pub mod cluster;
 pub mod document;
 pub mod front;

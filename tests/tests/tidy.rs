@@ -159,6 +159,22 @@ fn every_document_has_one_title() {
 
 /// Users of the gRPC API have these files and nothing else. A call's own message may leave its sentence to the call.
 #[test]
+fn every_test_named_for_a_known_defect_is_there() {
+    let text = fs::read_to_string(root().join("docs/TESTING.md")).unwrap();
+    let (_, rest) = text.split_once("<!-- elsewhere -->").expect("the table begins");
+    let (table, _) = rest.split_once("<!-- /elsewhere -->").expect("the table ends");
+    let sources: String = sources().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let missing: Vec<&str> = table
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| !sources.contains(&format!("fn {name}()")))
+        .filter(|name| !root().join(format!("crates/sim/mutants/{name}.patch")).exists())
+        .collect();
+    assert!(missing.is_empty(), "neither a test nor a mutant: {missing:#?}");
+}
+
+#[test]
 fn every_part_of_the_grpc_api_is_commented() {
     let mut silent = Vec::new();
     for file in files(&root().join("proto"), "proto") {

@@ -44,6 +44,8 @@ pub enum Kind {
     Unplug,
     /// All that it sends to the other brokers passes at 2 Mbit/s, and waits for that.
     Throttle,
+    /// All that it and the other brokers say to each other takes a tenth of a second each way.
+    Far,
     /// Cut off and joined again ten times, half an election timeout each.
     Flap,
     /// The disk of the broker that has a small one is full for a while.
@@ -52,11 +54,13 @@ pub enum Kind {
     Wipe,
     /// Each broker in turn: a controlled shutdown and a start.
     RollingRestart,
+    /// Its wall clock jumps ahead, then behind, then back.
+    Clock,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Kill,
         Kind::KillTwo,
         Kind::KillAll,
@@ -68,10 +72,12 @@ impl Kind {
         Kind::NoClients,
         Kind::Unplug,
         Kind::Throttle,
+        Kind::Far,
         Kind::Flap,
         Kind::FullDisk,
         Kind::Wipe,
         Kind::RollingRestart,
+        Kind::Clock,
     ];
 
     /// Its name in the report.
@@ -88,10 +94,12 @@ impl Kind {
             Kind::NoClients => "cut from the clients",
             Kind::Unplug => "cut off, then killed",
             Kind::Throttle => "links at 2 Mbit/s",
+            Kind::Far => "links of 100 ms",
             Kind::Flap => "flapping links",
             Kind::FullDisk => "full disk",
             Kind::Wipe => "wiped disk",
             Kind::RollingRestart => "rolling restart",
+            Kind::Clock => "wall clock off by 50 min",
         }
     }
 
@@ -106,6 +114,7 @@ impl Kind {
                 | Kind::NoClients
                 | Kind::Unplug
                 | Kind::Throttle
+                | Kind::Far
                 | Kind::Flap
         )
     }

@@ -1,17 +1,21 @@
-//! A network of its own for a cluster: a namespace and an address for each broker on one bridge, whose links can be cut one way
-//! and throttled.
+//! A network of its own for a cluster: a namespace and an address for each broker on one bridge, whose links can be cut one way,
+//! throttled and delayed.
 //!
 //! A cut is silent, like a dead cable: the sender is told a hardware address that nobody has, so what it sends goes nowhere and no
-//! socket hears of it, while the other direction works. Only `ip`, `tc` and `nsenter` are needed, and root.
+//! socket hears of it, while the other direction works. Only `ip`, `tc` and `nsenter` are needed, and root; delays need `/dev/net/tun`.
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+mod far;
 #[cfg(test)]
 mod tests;
+
+use far::Relay;
 
 /// The hardware address that nobody has.
 const NOBODY: &str = "02:00:00:00:de:ad";
@@ -34,6 +38,8 @@ pub struct Network {
     mark: String,
     subnet: String,
     brokers: Vec<i32>,
+    /// Of the far links; `None` where there are no TUN devices.
+    relay: Option<Relay>,
 }
 
 impl Network {
@@ -44,13 +50,20 @@ impl Network {
         let (pid, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         // Two processes that run beside each other differ in their ids, most likely in these digits too: `ip` says if not.
         let subnet = format!("10.{}.{}", 64 + pid / 251 % 128, (pid + number) % 251);
-        let network = Self { mark: format!("{pid}x{number}"), subnet, brokers: brokers.to_vec() };
+        let mark = format!("{pid}x{number}");
+        let mut network = Self { mark, subnet, brokers: brokers.to_vec(), relay: None };
         let bridge = network.bridge();
         ip(&format!("link add {bridge} type bridge"))?;
         ip(&format!("address add {}/24 dev {bridge}", network.address(End::Clients)))?;
         ip(&format!("link set {bridge} up"))?;
         for broker in brokers {
             network.attach(*broker)?;
+        }
+        let namespaces: Vec<(i32, String)> =
+            brokers.iter().map(|broker| (*broker, network.namespace(*broker))).collect();
+        match Relay::start(&namespaces) {
+            Ok(relay) => network.relay = Some(relay),
+            Err(error) => eprintln!("links between brokers cannot be delayed here: {error:#}"),
         }
         Ok(network)
     }
@@ -130,6 +143,26 @@ impl Network {
         )
     }
 
+    /// Whether links can be delayed here.
+    pub fn can_delay(&self) -> bool {
+        self.relay.is_some()
+    }
+
+    /// What one broker sends to another takes so much longer from now on. `None` ends it.
+    pub fn delay(&self, from: i32, to: i32, by: Option<Duration>) -> anyhow::Result<()> {
+        let relay = self.relay.as_ref().context("links cannot be delayed here")?;
+        let (own, other) = (self.address(End::Broker(from)), self.address(End::Broker(to)));
+        let route = format!("{other}/32 dev {} src {own}", far::DEVICE);
+        let namespace = self.namespace(from);
+        match by {
+            Some(by) => {
+                relay.set(from, to, by);
+                ip(&format!("-n {namespace} route replace {route}"))
+            }
+            None => ip(&format!("-n {namespace} route delete {route}")),
+        }
+    }
+
     fn ends(&self) -> impl Iterator<Item = End> {
         self.brokers.iter().map(|id| End::Broker(*id)).chain([End::Clients])
     }
@@ -150,6 +183,8 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         for broker in &self.brokers {
+            // First, for whoever reads from it: a namespace lives as long as something in it is open.
+            let _ = ip(&format!("-n {} link delete {}", self.namespace(*broker), far::DEVICE));
             let _ = ip(&format!("netns delete {}", self.namespace(*broker)));
         }
         let _ = ip(&format!("link delete {}", self.bridge()));

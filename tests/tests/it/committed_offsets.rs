@@ -14,6 +14,7 @@ use it::tools::{self, Tool};
 use it::wait;
 use ottla_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use ottla_wire::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use ottla_wire::messages::offset_fetch_response::OffsetFetchResponsePartition;
 use ottla_wire::messages::{FindCoordinatorRequest, OffsetCommitRequest, OffsetFetchRequest};
 use ottla_wire::{ErrorCode, Message, Reader, Request, Writer, frame};
 
@@ -100,7 +101,7 @@ fn commit_on_and_on(address: &str, group: &str, committed: &Committed, stop: &At
         }
         while !stop.load(Ordering::SeqCst) {
             let number = committed.sent.fetch_add(1, Ordering::SeqCst) + 1;
-            match commit(&mut connection, group, number, format!("note {number}")) {
+            match commit(&mut connection, group, number, note(number)) {
                 Ok(true) => committed.answered.store(number, Ordering::SeqCst),
                 Ok(false) => {}
                 Err(_) => break,
@@ -155,7 +156,12 @@ fn commit(connection: &mut Connection, group: &str, number: i64, note: String) -
     Ok(codes.len() == PARTITIONS as usize && codes.iter().all(|code| *code == ErrorCode::NONE))
 }
 
-/// The group's offsets; `None` while its coordinator loads.
+/// What is said with an offset.
+fn note(number: i64) -> String {
+    format!("note {number}")
+}
+
+/// The group's offsets, each with what was said with it; `None` while its coordinator loads.
 fn fetch(connection: &mut Connection, group: &str) -> anyhow::Result<Option<Vec<i64>>> {
     let topic =
         OffsetFetchRequestTopic { name: TOPIC.to_owned(), partition_indexes: (0..PARTITIONS).collect() };
@@ -166,7 +172,11 @@ fn fetch(connection: &mut Connection, group: &str) -> anyhow::Result<Option<Vec<
         return Ok(None);
     }
     let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
-    Ok(Some(partitions.map(|partition| partition.committed_offset).collect()))
+    let offset = |partition: &OffsetFetchResponsePartition| {
+        assert_eq!(partition.metadata, Some(note(partition.committed_offset)));
+        partition.committed_offset
+    };
+    Ok(Some(partitions.map(offset).collect()))
 }
 
 /// Sends a request and reads its answer.

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::{Fault, Faults, Kind};
 
 fn faults(seed: u64) -> Vec<Fault> {
-    Faults::new(seed, &Kind::ALL, 3, 4).take(45).collect()
+    Faults::new(seed, &Kind::ALL, 3, 4).take(3 * Kind::ALL.len()).collect()
 }
 
 #[test]

@@ -45,6 +45,54 @@ fn two_members_meet_within_the_initial_delay_and_share_one_generation() {
 }
 
 #[test]
+fn members_that_join_at_once_are_known_by_the_ids_they_were_given() {
+    check(
+        "
+        join a
+        join b
+        join c
+        join c
+        join a
+        join b
+        wait 9
+        join d
+        join b
+        join d
+        join c
+        join a
+        join b
+        ",
+        expect![[r#"
+            join a
+                0s a: MemberIdRequired
+            join b
+                0s b: MemberIdRequired
+            join c
+                0s c: MemberIdRequired
+            join c
+            join a
+            join b
+            wait 9
+                6s a: joined 1 by range
+                6s b: joined 1 by range
+                6s c: joined 1 by range, leads {"a", "b", "c"}
+            join d
+                9s d: MemberIdRequired
+            join b
+                9s b: joined 1 by range
+            join d
+            join c
+            join a
+            join b
+                9s a: joined 2 by range
+                9s b: joined 2 by range
+                9s c: joined 2 by range, leads {"a", "b", "c", "d"}
+                9s d: joined 2 by range
+        "#]],
+    );
+}
+
+#[test]
 fn a_third_member_makes_everyone_join_again() {
     check(
         "
