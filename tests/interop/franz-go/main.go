@@ -6,6 +6,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -88,7 +90,12 @@ func step(ctx context.Context, client *kgo.Client, topic string) {
 	fetches := client.PollRecords(soon, 50)
 	fetches.EachError(func(_ string, partition int32, err error) {
 		if soon.Err() == nil {
-			say("failed", map[string]any{"partition": partition, "error": err.Error()})
+			// It tells of a group that could not be joined, and joins it again by itself.
+			event := "failed"
+			if errors.Is(err, io.EOF) || kgo.IsRetryableBrokerErr(err) {
+				event = "disconnected"
+			}
+			say(event, map[string]any{"partition": partition, "error": err.Error()})
 		}
 	})
 	for _, record := range fetches.Records() {

@@ -3,7 +3,7 @@
 // usage: member.js BOOTSTRAP GROUP TOPIC PROTOCOL NAME      what the events mean is said in tests/src/interop/member.rs
 
 const { writeSync } = require("node:fs");
-const { Kafka, logLevel } = require("kafkajs");
+const { Kafka, KafkaJSConnectionError, logLevel } = require("kafkajs");
 
 const [bootstrap, group, topic, , name] = process.argv.slice(2);
 // Written at once: what a killed process did must not be lost with its buffers.
@@ -24,7 +24,9 @@ async function main() {
     owned = payload.memberAssignment[topic] ?? [];
     say("assigned", { partitions: owned });
   });
-  consumer.on(consumer.events.CRASH, ({ payload }) => say("failed", { error: String(payload.error) }));
+  const isLost = (error) => error instanceof KafkaJSConnectionError || error.cause instanceof KafkaJSConnectionError;
+  const tell = (error) => say(isLost(error) ? "disconnected" : "failed", { error: String(error) });
+  consumer.on(consumer.events.CRASH, ({ payload }) => tell(payload.error));
   let stopping = false;
   process.on("SIGTERM", async () => {
     stopping = true;
@@ -33,8 +35,18 @@ async function main() {
     say("closed");
     process.exit(0);
   });
-  await consumer.connect();
-  await consumer.subscribe({ topic, fromBeginning: true });
+  // What is asked before it runs, it does not ask again by itself.
+  for (let ready = false; !ready; ) {
+    try {
+      await consumer.connect();
+      await consumer.subscribe({ topic, fromBeginning: true });
+      ready = true;
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      tell(error);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
   await consumer.run({
     autoCommit: false,
     eachBatchAutoResolve: false,

@@ -6,6 +6,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -59,6 +61,14 @@ func (member) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.Con
 	}
 }
 
+// event tells a connection that a broker closed, or could not take, from everything else.
+func event(err error) string {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return "disconnected"
+	}
+	return "failed"
+}
+
 func main() {
 	bootstrap, group, topic, protocol, name := os.Args[1], os.Args[2], os.Args[3], os.Args[4], os.Args[5]
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -89,7 +99,9 @@ func main() {
 	for ctx.Err() == nil {
 		// It returns at each rebalance, and is called again to take part in the next generation.
 		if err := client.Consume(ctx, []string{topic}, member{}); err != nil {
-			say("failed", map[string]any{"error": err.Error()})
+			say(event(err), map[string]any{"error": err.Error()})
+			// An application waits before it calls again.
+			time.Sleep(100 * time.Millisecond)
 		}
 	}
 	if err := client.Close(); err != nil {

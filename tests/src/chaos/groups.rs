@@ -115,7 +115,11 @@ impl Readers {
                 Event::Failed { error } => {
                     self.failed.get_or_insert_with(|| format!("{member} failed: {error}"));
                 }
-                Event::Assigned { .. } | Event::Revoked { .. } | Event::Retried { .. } | Event::Closed => {}
+                Event::Assigned { .. }
+                | Event::Revoked { .. }
+                | Event::Disconnected { .. }
+                | Event::Retried { .. }
+                | Event::Closed => {}
             }
         }
         ensure!(self.failed.is_none(), "{}", self.failed.as_deref().unwrap_or_default());

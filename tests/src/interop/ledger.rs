@@ -16,6 +16,8 @@ pub struct Ledger {
     owned: BTreeMap<String, BTreeSet<i32>>,
     /// What a member gave up since [`Ledger::watch_moves`].
     given_up: BTreeMap<String, BTreeSet<i32>>,
+    /// Whether brokers stop while it is kept, and their clients lose connections.
+    brokers_stop: bool,
     broken: Vec<String>,
 }
 
@@ -23,6 +25,12 @@ impl Ledger {
     /// Of an empty topic.
     pub fn new(partitions: i32) -> Self {
         Self { ends: (0..partitions).map(|partition| (partition, 0)).collect(), ..Self::default() }
+    }
+
+    /// The same, of brokers that are restarted meanwhile: a connection may be closed.
+    #[must_use]
+    pub fn of_restarted_brokers(self) -> Self {
+        Self { brokers_stop: true, ..self }
     }
 
     /// Records were written to a partition up to an offset, which is the next one.
@@ -43,7 +51,10 @@ impl Ledger {
                 offsets.iter().for_each(|(partition, offset)| self.raise(*partition, *offset));
             }
             Event::Failed { error } => self.broken.push(format!("{member} failed: {error}")),
-            Event::Retried { .. } | Event::Closed => {}
+            Event::Disconnected { error } if !self.brokers_stop => {
+                self.broken.push(format!("{member} was disconnected: {error}"));
+            }
+            Event::Disconnected { .. } | Event::Retried { .. } | Event::Closed => {}
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `{"event":"record","partition":0,"offset":7}` | it was given this record |
 //! | `{"event":"committed","offsets":{"0":8}}` | the client was told that this is committed; the next offset to read |
 //! | `{"event":"retried","error":"…"}` | a commit or another request was refused; it tries again |
+//! | `{"event":"disconnected","error":"…"}` | a broker closed its connection, the library tells, and goes on by itself or when it is called again |
 //! | `{"event":"failed","error":"…"}` | anything else that went wrong |
 //! | `{"event":"closed"}` | SIGTERM came and it has left the group in order |
 //!
@@ -38,6 +39,7 @@ pub enum Event {
     Record { partition: i32, offset: i64 },
     Committed { offsets: BTreeMap<i32, i64> },
     Retried { error: String },
+    Disconnected { error: String },
     Failed { error: String },
     Closed,
 }
@@ -191,6 +193,7 @@ fn event(value: &Value) -> Option<Event> {
             Event::Committed { offsets: offsets.collect::<Option<_>>()? }
         }
         "retried" => Event::Retried { error: error()? },
+        "disconnected" => Event::Disconnected { error: error()? },
         "failed" => Event::Failed { error: error()? },
         "closed" => Event::Closed,
         _ => return None,

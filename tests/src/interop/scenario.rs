@@ -18,6 +18,7 @@ use super::ledger::Ledger;
 use super::member::{Heard, Member, Membership};
 use crate::batch::Batch;
 use crate::broker::Broker;
+use crate::front::Rolling;
 use crate::raw::Connection;
 
 const PARTITIONS: i32 = 6;
@@ -85,6 +86,8 @@ impl Group {
         let mut connection = broker.connect();
         connection.create_topic(name, PARTITIONS, &[])?;
         let (mouth, heard) = sync_channel(LINES_UNDERWAY);
+        let ledger = Ledger::new(PARTITIONS);
+        let ledger = if Rolling::under_test().is_some() { ledger.of_restarted_brokers() } else { ledger };
         Ok(Self {
             client,
             protocol,
@@ -92,7 +95,7 @@ impl Group {
             bootstrap: broker.address(),
             connection,
             members: Vec::new(),
-            ledger: Ledger::new(PARTITIONS),
+            ledger,
             heard,
             mouth,
             lines: BTreeMap::new(),

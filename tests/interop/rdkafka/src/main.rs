@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::message::Message;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use serde_json::json;
 
@@ -93,7 +94,12 @@ fn step(consumer: &BaseConsumer<Listener>, topic: &str) {
                 println!("{}", json!({"event": "record", "partition": partition, "offset": offset}));
                 pending.lock().expect("no panic").insert(partition, offset + 1);
             }
-            Err(error) => println!("{}", json!({"event": "failed", "error": error.to_string()})),
+            Err(error) => {
+                // librdkafka tells of it and connects again by itself.
+                let is_lost = error.rdkafka_error_code() == Some(RDKafkaErrorCode::BrokerTransportFailure);
+                let event = if is_lost { "disconnected" } else { "failed" };
+                println!("{}", json!({"event": event, "error": error.to_string()}));
+            }
         }
     }
     let next = pending.lock().expect("no panic").clone();

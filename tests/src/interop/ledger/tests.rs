@@ -72,3 +72,14 @@ fn a_failure_is_told() {
     ledger.heard("a", &Event::Failed { error: "no broker".to_owned() });
     assert_eq!(ledger.broken(), ["a failed: no broker"]);
 }
+
+#[test]
+fn a_connection_is_lost_only_where_brokers_are_restarted() {
+    let lost = Event::Disconnected { error: "EOF".to_owned() };
+    let mut ledger = of_two_partitions();
+    ledger.heard("a", &lost);
+    assert_eq!(ledger.broken(), ["a was disconnected: EOF"]);
+    let mut ledger = of_two_partitions().of_restarted_brokers();
+    ledger.heard("a", &lost);
+    assert!(ledger.broken().is_empty());
+}

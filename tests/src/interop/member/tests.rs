@@ -12,6 +12,7 @@ fn lines_are_events() {
             Event::Committed { offsets: BTreeMap::from([(3, 8), (10, 9)]) },
         ),
         (r#"{"event":"retried","error":"no"}"#, Event::Retried { error: "no".to_owned() }),
+        (r#"{"event":"disconnected","error":"EOF"}"#, Event::Disconnected { error: "EOF".to_owned() }),
         (r#"{"event":"closed"}"#, Event::Closed),
     ] {
         assert_eq!(parse(line).as_ref(), Ok(&event), "{line}");
