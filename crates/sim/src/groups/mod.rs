@@ -327,7 +327,8 @@ impl Story for Groups {
         for _ in 0..actions {
             self.act(&mut process, world, moments, &mut rng)?;
         }
-        if rng.chance(1, 3) {
+        // Of the first life always: most of what a coordinator writes, and so most crashes, are there.
+        if life.number == 0 || rng.chance(1, 3) {
             self.settle(&mut process, world, moments, &mut rng)?;
         }
         if process.failed {
