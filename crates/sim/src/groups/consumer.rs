@@ -27,6 +27,8 @@ pub struct ConsumerMember {
     /// What it holds is not what it last said.
     tell: bool,
     waits: bool,
+    /// It has committed since it last sent a heartbeat.
+    committed: bool,
 }
 
 impl ConsumerMember {
@@ -50,6 +52,7 @@ impl ConsumerMember {
             target: BTreeSet::new(),
             tell: true,
             waits: false,
+            committed: false,
         }
     }
 
@@ -66,6 +69,9 @@ impl ConsumerMember {
         }
         self.waits = true;
         let joins = self.epoch == MemberEpoch::JOIN;
+        // A client's heartbeats have a timer of their own. Where all comes to rest, none is silent for a session by committing only.
+        let may_commit = may_leave || !self.committed;
+        self.committed = false;
         Some(match rng.below(20) {
             0 if !joins && may_leave => {
                 // It stops reading before it says so, and does not come back under this id whatever it hears.
@@ -74,7 +80,8 @@ impl ConsumerMember {
                 *self = Self { waits: true, ..self.reborn() };
                 leave
             }
-            1..9 if !joins && !self.owned.is_empty() => {
+            1..9 if !joins && !self.owned.is_empty() && may_commit => {
+                self.committed = true;
                 commit(CONSUMER, &self.id, self.epoch.get(), self.owned.iter().copied(), promises)
             }
             _ => self.heartbeat(self.epoch, promises.timing(), rng),

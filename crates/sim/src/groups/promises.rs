@@ -218,7 +218,9 @@ impl Promises {
 
     /// A member of the classic group was told that it joined a generation.
     pub fn joined(&mut self, generation: Generation) {
-        self.joined = self.joined.max(generation);
+        // As in [`Self::synced`]: the generations of a group that was forgotten begin again.
+        let begins_again = generation < self.joined && self.answered(CLASSIC).is_empty();
+        self.joined = if begins_again { generation } else { self.joined.max(generation) };
     }
 
     /// G4. A commit of a generation was answered well.
