@@ -106,7 +106,7 @@ pub struct Partition<W> {
     checkpoint_due: Monotonic,
     unflushed: Unflushed,
     published: Option<Marks>,
-    /// The last refusal of a producer's batch for a reason that passes by itself, and when that was.
+    /// The last refusal of a producer's batch for a reason that passes by itself, and when that was; following refuses everything.
     refused: Option<(Monotonic, ProduceError)>,
 }
 

@@ -3,7 +3,7 @@
 use ottla_record::{BrokerId, LeaderEpoch, Now, Offset};
 
 use super::Partition;
-use crate::effect::Effect;
+use crate::effect::{Effect, ProduceError};
 use crate::event::Assignment;
 use crate::replicas::Leadership;
 
@@ -79,7 +79,11 @@ impl<W> Partition<W> {
             (Role::Leading(leadership), Some(leader)) if leader == self.own && leadership.epoch == epoch => {
                 leadership.reassign(assignment, skipped, now.monotonic);
             }
-            (_, Some(leader)) if leader == self.own => {
+            (role, Some(leader)) if leader == self.own => {
+                if matches!(role, Role::Following(_)) {
+                    // Until now everything was refused here, and what follows it may come before it.
+                    self.refused = Some((now.monotonic, ProduceError::NotLeader));
+                }
                 // The high watermark stays what it was: it rises when all that may be in sync have spoken in this term.
                 let log_end = self.log.log_end();
                 self.role = Role::Leading(Leadership::begin(self.own, assignment, log_end, now.monotonic));

@@ -436,7 +436,7 @@ fn a_copy_that_begins_behind_a_producers_batches_knows_them_all_the_same() {
             > produce again leader seq=3
               again: written at 6
             > produce later leader seq=9
-              later: refused: producer 9 sent sequence 9, expected 4
+              later: refused: this broker does not lead the partition
             > produce next leader seq=4
               flush to 9
               readers see 7 ≤ hw 8, flushed 8, end 9; leads 1 from 8

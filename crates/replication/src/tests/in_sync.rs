@@ -5,7 +5,7 @@ use std::time::Duration;
 use expect_test::expect;
 use ottla_record::Monotonic;
 
-use super::{Scenario, check};
+use super::{Scenario, check, config};
 use crate::Durability;
 
 /// Broker 1 leads term 1 alone in sync, with one record of term 0 and one of its own on the disk.
@@ -287,6 +287,56 @@ fn what_follows_a_refused_batch_hears_of_its_reason() {
             > produce four all seq=4
               four: refused: this broker is cut off from the others, and another may lead the partition by now
             > wait 5
+            > produce four all seq=4
+              four: refused: producer 9 sent sequence 4, expected 3
+        "#]],
+    );
+}
+
+/// A producer has several batches on their way to a leader that is replaced, and the second reaches the next one first.
+#[test]
+fn what_follows_a_batch_that_the_last_leader_has_not_answered_is_to_come_again() {
+    let mut p = Scenario::on(2, config(Durability::Fsync));
+    check(
+        &p.run(
+            "assign v=1 term=0 leader=2 replicas=1,2,3 isr=1,2,3
+             produce zero all seq=0
+             flushed
+             assign v=2 term=1 leader=1 replicas=1,2,3 isr=1,2,3
+             assign v=3 term=2 leader=2 replicas=1,2,3 isr=2,3
+             produce two all seq=2
+             produce zero all seq=0
+             produce one all seq=1
+             produce two all seq=2
+             produce four all seq=4
+             wait 5
+             produce four all seq=4",
+        ),
+        &expect![[r#"
+            > assign v=1 term=0 leader=2 replicas=1,2,3 isr=1,2,3
+              readers see 0 ≤ hw 0, flushed 0, end 0; leads 0 from 0
+            > produce zero all seq=0
+              flush to 1
+              readers see 0 ≤ hw 0, flushed 0, end 1; leads 0 from 0
+            > flushed
+              readers see 0 ≤ hw 0, flushed 1, end 1; leads 0 from 0
+            > assign v=2 term=1 leader=1 replicas=1,2,3 isr=1,2,3
+              zero: refused: this broker does not lead the partition
+              readers see 0 ≤ hw 0, flushed 1, end 1; follows 1 in 1, fetches from 1 after term 0
+            > assign v=3 term=2 leader=2 replicas=1,2,3 isr=2,3
+              readers see 0 ≤ hw 0, flushed 1, end 1; leads 2 from 1
+            > produce two all seq=2
+              two: refused: this broker does not lead the partition
+            > produce zero all seq=0
+            > produce one all seq=1
+              flush to 2
+              readers see 0 ≤ hw 0, flushed 1, end 2; leads 2 from 1
+            > produce two all seq=2
+              readers see 0 ≤ hw 0, flushed 1, end 3; leads 2 from 1
+            > produce four all seq=4
+              four: refused: this broker does not lead the partition
+            > wait 5
+              checkpoint at 1
             > produce four all seq=4
               four: refused: producer 9 sent sequence 4, expected 3
         "#]],
