@@ -20,6 +20,7 @@ mod following;
 mod in_sync;
 mod leading;
 mod marks;
+mod refusals;
 mod table;
 mod truncation;
 mod writing;
